@@ -1,0 +1,1 @@
+"""What a person sees after a run: round trips, metrics, report.json, trades.csv, report.html."""

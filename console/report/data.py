@@ -1,0 +1,94 @@
+"""All that a finished run hands to its report. Nothing here is computed."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from operators.ledger.book import Book
+from operators.ledger.journal import JournalRow
+from schemas.instruments import InstrumentTable
+from schemas.rows import F8, I8, DecisionRows, MarketRows
+
+
+class PriceSample(NamedTuple):
+    """Mids of one instrument, thinned so that extremes stay; equally long, in log order."""
+
+    ts_recv_ns: I8  # our clock, UTC, never decreasing
+    mid: F8  # quote units, finite
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """Which model predicted."""
+
+    name: str
+    version: str
+    sha256: str  # "" for the momentum fallback
+    notice: str  # what a reader must know about it, "" for nothing
+    overlap: bool  # True: the run lies inside the span that the model was trained on
+
+
+@dataclass(frozen=True)
+class RunData:
+    """A finished run, as its logs and its operators left it.
+
+    Attributes
+    ----------
+    rows, rows_on_log, rows_quarantined : int
+        Tape rows read; of these, rows on `market.v1` and in quarantine, which add up to them.
+    quarantine : reason name -> source name -> rows
+    quarantine_first : reason name -> source name -> first position in that source
+    ticks : int
+        Quotes and trades among the rows.
+    decisions : DecisionRows
+        Kinds DECISION and PROGRESS, as on `decisions.v1`.
+    reports : MarketRows
+        Rows of kind REPORT, in log order. `ref_id` is the `seq` of the approved decision.
+    prices : table row -> PriceSample
+        Row as in `InstrumentTable.arrays()`; instruments without a price are left out.
+    journal : sequence of JournalRow
+        Every transaction, from the first on.
+    book : Book
+        The ledger at the end; its balances are compared with the journal's postings.
+    equity_end : float or None
+        Marked equity after the last row, desk currency; None takes the last decision's.
+    latency_us : float64, shape (n,)
+        Time from a row to its decision, microseconds; a sample, ascending, may be empty.
+    """
+
+    run_id: str
+    mode: str
+    profile: str
+    topology: str
+    seed: int
+    tapes: Sequence[str]
+    simulated: bool
+    instruments: InstrumentTable
+    sources: Sequence[str]
+    rows: int
+    rows_on_log: int
+    rows_quarantined: int
+    quarantine: Mapping[str, Mapping[str, int]]
+    quarantine_first: Mapping[str, Mapping[str, int]]
+    ticks: int
+    wall_s: float
+    decisions: DecisionRows
+    reports: MarketRows
+    prices: Mapping[int, PriceSample]
+    journal: Sequence[JournalRow]
+    book: Book
+    model: ModelInfo
+    settings: Mapping[str, Any]
+    cadence: str
+    balance: float  # desk currency, at the start
+    operator_resumes: int
+    decision_digest: str
+    ledger_digest: str
+    equity_end: float | None = None
+    latency_us: F8 = field(default_factory=lambda: np.empty(0))
+
+    def table_row(self) -> dict[tuple[int, int], int]:
+        """(lane, symbol) -> row of the instrument table."""
+        return {(i.lane, i.symbol): k for k, i in enumerate(self.instruments.instruments)}

@@ -1,0 +1,1 @@
+"""Thin Bytewax graphs around the operators: ingest, features, decide, execute, account."""

@@ -1,0 +1,148 @@
+"""One fused run: opens its log, checks that a resumed one is the same run, and lets it flow."""
+
+import json
+import platform
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Literal
+
+from flows import fused
+from flows.control import ControlBox
+from flows.ingest import FeedSource
+from flows.log.api import Log
+from flows.log.lane_sink import LaneSink
+from flows.log.writer import Writer
+from flows.numeric import fingerprint
+from flows.parcel import Parcel
+from flows.recovery import Manifest, RecoveryDir, code_version, step_ids
+from flows.runtime import run_flow
+from flows.settings import RunSettings
+from models.session import StreamModel
+from schemas.instruments import InstrumentTable
+from venues.feed import Feed
+
+EPOCH = timedelta(seconds=1)  # between snapshots; a snapshot costs about 1 ms
+RECORD = "run"  # key of the run's first record in the log's meta table
+TABLE = "instruments"
+
+
+class RunMismatchError(Exception):
+    """A run folder holds another run than the one asked for."""
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """The first record of a run: all that its rows are a function of."""
+
+    run_id: str
+    settings: dict[str, Any]
+    settings_digest: str
+    profile: str
+    topology: str
+    simulated: bool
+    sources: list[dict[str, Any]]
+    table_digest: str
+    model: dict[str, Any]
+    code_version: str
+    numeric: str  # fingerprint of libm and onnxruntime on the machine that decided
+    python: str
+
+    @classmethod
+    def from_json(cls, text: str) -> "RunRecord":
+        return cls(**json.loads(text))
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), sort_keys=True)
+
+
+def first_record(
+    run_id: str,
+    settings: RunSettings,
+    *,
+    profile: str,
+    topology: str,
+    feed: Feed,
+    model: StreamModel | None,
+    notice: str,
+) -> RunRecord:
+    """What is written before the first row."""
+    card = None if model is None else model.card
+    return RunRecord(
+        run_id=run_id,
+        settings=asdict(settings),
+        settings_digest=settings.digest(),
+        profile=profile,
+        topology=topology,
+        simulated=feed.simulated,
+        sources=[asdict(source) for source in feed.description],
+        table_digest=feed.table.digest(),
+        model={
+            "name": card.name if card else "momentum",
+            "version": str(card.version) if card else "1",
+            "sha256": card.sha256 if card else "",
+            "notice": notice,
+        },
+        code_version=code_version(),
+        numeric=fingerprint(model),
+        python=platform.python_version(),
+    )
+
+
+def run_desk(
+    log: Log,
+    feed: Feed,
+    settings: RunSettings,
+    record: RunRecord,
+    *,
+    model: StreamModel | None,
+    run_dir: Path | None,
+    batch_rows: int,
+    speed: float | None,
+    progress: Callable[[int], None],
+    seen: Callable[[Parcel, float], None],
+) -> Literal["finished", "stopped"]:
+    """Run, or go on with, one fused run. RunMismatchError if the log holds another."""
+    writer = log.writer()
+    try:
+        _open_record(log, writer, record, feed.table)
+        rules = settings.rules(feed.table, model.digest if model else 0)
+        chain = fused.Chain(
+            feed.table, len(feed.names), model, rules, settings.balance, record.code_version
+        )
+        control = ControlBox(run_dir, log, writer, record.code_version)
+        source = FeedSource(
+            feed, batch_rows=batch_rows, control=control, speed=speed, progress=progress
+        )
+        flow = fused.build(source, LaneSink(writer), chain, seen=seen)
+        if run_dir is None:
+            return run_flow(flow, recovery=None, epoch_interval=EPOCH)
+        manifest = Manifest(
+            record.run_id,
+            step_ids(flow),
+            feed.table.lanes,
+            record.code_version,
+            record.settings_digest,
+        )
+        with RecoveryDir(run_dir / "recovery", manifest) as recovery:
+            return run_flow(flow, recovery=recovery, epoch_interval=EPOCH)
+    finally:
+        writer.flush()
+        writer.close()
+
+
+def _open_record(log: Log, writer: Writer, record: RunRecord, table: InstrumentTable) -> None:
+    """Write the first record, or check that the one there is the same."""
+    found = log.texts().get(RECORD)
+    if found is None:
+        writer.append([], {RECORD: record.to_json(), TABLE: table.to_json()})
+        writer.flush()
+        return
+    before = asdict(RunRecord.from_json(found))
+    for name, now in asdict(record).items():
+        if name not in ("run_id", "python") and before[name] != now:
+            raise RunMismatchError(
+                f"this folder holds run {before['run_id']} with another {name}; repeat its "
+                "settings and tapes to go on with it, or choose another --out"
+            )

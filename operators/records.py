@@ -1,0 +1,72 @@
+"""Tables as records: one array whose rows are read by name, for loops that walk row by row.
+
+Columns are right where a kernel runs down one or two of them. Where it takes whole rows, hands
+them on and writes others, forty columns are forty arguments per call: measured on the desk's
+kernel, columns took 203 s to compile and 20 us per row, records 30 times less.
+Every field is 8 bytes wide, so that there is no padding and no cast in a kernel.
+"""
+
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+from schemas.instruments import InstrumentArrays
+from schemas.rows import I4, I8, Rows, dtypes
+
+Records: TypeAlias = Any  # np.recarray; NumPy's stubs know no fields
+Record: TypeAlias = Any  # one row of it, a view
+
+_WIDE = {"f": "<f8", "u": "<i8", "i": "<i8"}
+
+
+class InstrumentRecords(NamedTuple):
+    """`InstrumentArrays` for row loops; the instrument's row is base[lane] + symbol."""
+
+    base: I8  # (lanes,) -1 for a lane without instruments
+    n_of_lane: I8  # (lanes,)
+    of: Records  # (n,) lane, symbol, kind, contract_size, tick, lot, ...
+    partners: I4  # (n, MAX_PARTNERS) rows, -1 for none
+
+
+def instrument_records(arrays: InstrumentArrays) -> InstrumentRecords:
+    """The same table, row-wise."""
+    names = [
+        name for name in InstrumentArrays._fields if name not in ("base", "n_of_lane", "partners")
+    ]
+    kinds = {name: _WIDE[getattr(arrays, name).dtype.kind] for name in names}
+    rows = blank_records(kinds, arrays.lane.size)
+    for name in names:
+        rows[name] = getattr(arrays, name)
+    return InstrumentRecords(
+        base=arrays.base.astype(np.int64),
+        n_of_lane=arrays.n_of_lane.astype(np.int64),
+        of=rows,
+        partners=arrays.partners,
+    )
+
+
+def record_fields(table: type[Any]) -> dict[str, str]:
+    """The fields of a table's records: 64-bit floats and integers; digests stay unsigned."""
+    return {
+        name: "<u8" if dtype == np.uint64 else _WIDE[dtype.kind]
+        for name, dtype in dtypes(table).items()
+    }
+
+
+def blank_records(fields: dict[str, str], n: int) -> Records:
+    """`n` records of zeros."""
+    return np.zeros(n, list(fields.items())).view(np.recarray)
+
+
+def to_records(rows: tuple[Any, ...]) -> Records:
+    """The rows of a table as records."""
+    table: Any = type(rows)
+    records = blank_records(record_fields(table), rows[0].size)
+    for name, column in zip(table._fields, rows, strict=True):
+        records[name] = column
+    return records
+
+
+def from_records(table: type[Rows], records: Records) -> Rows:
+    """The table that records stand for; always owned columns."""
+    return table(*(records[name].astype(dtype) for name, dtype in dtypes(table).items()))

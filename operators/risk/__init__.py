@@ -1,0 +1,1 @@
+"""What an approved envelope may do: sizes, worst cases, safety caps."""

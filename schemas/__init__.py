@@ -1,0 +1,1 @@
+"""What rows look like and what their codes mean; imports no other room."""

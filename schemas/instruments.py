@@ -1,0 +1,193 @@
+"""Instruments: what can be traded, where, in which units and at which cost."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from enum import IntEnum
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from schemas.rows import F8, I1, I2, I4, U1
+
+USD_LIKE = frozenset({"USD", "USDT", "USDC", "BUSD"})  # one asset for marks, at the stated rate 1
+MAX_PARTNERS = 4  # other venues of one asset that the arbitrage engine looks at
+
+
+class InstrumentKind(IntEnum):
+    """How a position in it is worth money."""
+
+    SPOT = 1  # base against quote, both are assets
+    LINEAR = 2  # contracts of `contract_size` base units, settled in quote
+    INVERSE = 3  # contracts of `contract_size` quote units, settled in base
+    OPTION = 4
+    EVENT = 5  # pays 1 or 0 quote units
+
+
+@dataclass(frozen=True)
+class Instrument:
+    """One market of one venue. Decimals are texts, so that the ledger gets them exactly."""
+
+    lane: int
+    symbol: int  # index within the lane
+    venue: str
+    name: str  # the venue's own symbol
+    kind: InstrumentKind
+    base: str
+    quote: str
+    settle: str
+    contract_size: str  # base units (linear), quote units (inverse), 1 otherwise
+    tick: str  # price step
+    lot: str  # quantity step, and smallest order
+    fee_maker: str  # fraction of notional; positive is paid
+    fee_taker: str
+    can_short: bool
+    has_quotes: bool  # False: trades only; the venue then fills at the last trade, half a tick worse
+    binary_payout: str  # fraction of the stake paid on a win; "0" where not offered
+    clock_offset_ns: int  # our clock minus the venue's, the fastest row counting as 1 ms
+    assumed: str  # which of these values are assumptions, in words; "" where the venue states all
+
+    @property
+    def id(self) -> str:
+        """`venue:NAME`, unique in a deployment."""
+        return f"{self.venue}:{self.name}"
+
+
+class InstrumentArrays(NamedTuple):
+    """The table as numbers for kernels; row = base[lane] + symbol. Rates and sizes as floats."""
+
+    base: I4  # (lanes,) first row of each lane, -1 for a lane without instruments
+    n_of_lane: I4  # (lanes,) instruments of each lane
+    lane: I2
+    symbol: I4
+    kind: U1
+    contract_size: F8
+    tick: F8
+    lot: F8
+    fee_maker: F8
+    fee_taker: F8
+    can_short: U1
+    has_quotes: U1
+    binary_payout: F8
+    clock_offset_ns: Any  # I8
+    partners: I4  # (n, MAX_PARTNERS) rows of the same asset at other venues or contracts, -1 none
+    rate_row: I4  # row whose mid turns the quote asset into the desk's currency; -1 rate is 1, -2 none
+    rate_inverse: I1  # 1 where that mid must be inverted
+
+
+@dataclass(frozen=True)
+class InstrumentTable:
+    """Every instrument of a deployment, ordered by (lane, symbol). The log's first record."""
+
+    lanes: int
+    desk_currency: str
+    instruments: tuple[Instrument, ...]
+
+    def __post_init__(self) -> None:
+        keys = [(i.lane, i.symbol) for i in self.instruments]
+        if keys != sorted(set(keys)):
+            raise ValueError("instruments must be ordered by (lane, symbol), each once")
+        for i in self.instruments:
+            if not 0 <= i.lane < self.lanes:
+                raise ValueError(f"{i.id}: lane must be in 0..{self.lanes - 1}, was {i.lane}")
+
+    @classmethod
+    def from_json(cls, text: str) -> "InstrumentTable":
+        found = json.loads(text)
+        rows = tuple(
+            Instrument(**{**row, "kind": InstrumentKind(row["kind"])})
+            for row in found["instruments"]
+        )
+        return cls(found["lanes"], found["desk_currency"], rows)
+
+    def to_json(self) -> str:
+        rows = [asdict(i) | {"kind": int(i.kind)} for i in self.instruments]
+        return json.dumps(
+            {"lanes": self.lanes, "desk_currency": self.desk_currency, "instruments": rows},
+            sort_keys=True,
+        )
+
+    def digest(self) -> str:
+        return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+    def active_lanes(self) -> list[int]:
+        """Lanes that have instruments; only these take part in heartbeats."""
+        return sorted({i.lane for i in self.instruments})
+
+    def of_lanes(self, lanes: list[int]) -> "InstrumentTable":
+        """The part of the table that a worker of these lanes needs."""
+        return InstrumentTable(
+            self.lanes, self.desk_currency, tuple(i for i in self.instruments if i.lane in lanes)
+        )
+
+    def row(self, lane: int, symbol: int) -> int:
+        """Row of an instrument in this table and in `arrays()`."""
+        return next(
+            k for k, i in enumerate(self.instruments) if (i.lane, i.symbol) == (lane, symbol)
+        )
+
+    def arrays(self) -> InstrumentArrays:
+        n = len(self.instruments)
+        base = np.full(self.lanes, -1, np.int32)
+        count = np.zeros(self.lanes, np.int32)
+        for k, i in enumerate(self.instruments):
+            base[i.lane] = k if count[i.lane] == 0 else base[i.lane]
+            count[i.lane] += 1
+
+        def column(name: str, dtype: Any) -> Any:
+            return np.array([getattr(i, name) for i in self.instruments], dtype=dtype)
+
+        def number(name: str) -> F8:
+            return np.array([float(getattr(i, name)) for i in self.instruments], dtype=np.float64)
+
+        rate_row, rate_inverse = self._rates()
+        return InstrumentArrays(
+            base=base,
+            n_of_lane=count,
+            lane=column("lane", np.int16),
+            symbol=column("symbol", np.int32),
+            kind=column("kind", np.uint8),
+            contract_size=number("contract_size"),
+            tick=number("tick"),
+            lot=number("lot"),
+            fee_maker=number("fee_maker"),
+            fee_taker=number("fee_taker"),
+            can_short=column("can_short", np.uint8),
+            has_quotes=column("has_quotes", np.uint8),
+            binary_payout=number("binary_payout"),
+            clock_offset_ns=column("clock_offset_ns", np.int64),
+            partners=self._partners(n),
+            rate_row=rate_row,
+            rate_inverse=rate_inverse,
+        )
+
+    def _partners(self, n: int) -> I4:
+        partners = np.full((n, MAX_PARTNERS), -1, np.int32)
+        groups: dict[tuple[int, str, str], list[int]] = {}
+        for k, i in enumerate(self.instruments):
+            groups.setdefault((i.lane, i.base, currency(i.quote)), []).append(k)
+        for rows in groups.values():
+            for k in rows:
+                others = [other for other in rows if other != k][:MAX_PARTNERS]
+                partners[k, : len(others)] = others
+        return partners
+
+    def _rates(self) -> tuple[I4, I1]:
+        """Per row: where the rate from its quote asset to the desk's currency comes from."""
+        desk = currency(self.desk_currency)
+        found: dict[str, tuple[int, int]] = {desk: (-1, 0)}
+        for k, i in enumerate(self.instruments):  # the first market that can convert, in table order
+            if currency(i.quote) == desk:
+                found.setdefault(currency(i.base), (k, 0))
+            elif currency(i.base) == desk:
+                found.setdefault(currency(i.quote), (k, 1))
+        pairs = [found.get(currency(i.quote), (-2, 0)) for i in self.instruments]
+        return (
+            np.array([row for row, _ in pairs], np.int32),
+            np.array([inverse for _, inverse in pairs], np.int8),
+        )
+
+
+def currency(asset: str) -> str:
+    """USD and its stablecoins are one currency for marks and partners, at the stated rate 1."""
+    return "USD" if asset in USD_LIKE else asset

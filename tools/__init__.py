@@ -1,0 +1,1 @@
+"""Small programs that keep the house: nothing here is needed to run the desk."""

@@ -1,0 +1,209 @@
+"""Generates docs/reference/ from the schemas: what the code says is what the tables say.
+
+`python -m tools.reference` writes the files, `--check` only says which of them are stale.
+"""
+
+import argparse
+import ast
+import importlib
+import inspect
+import io
+import pkgutil
+import sys
+import tokenize
+from collections.abc import Iterator
+from enum import IntEnum, IntFlag
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import schemas
+from schemas import rows
+from schemas.reasons import Reason
+from schemas.topics import TOPICS
+
+HOUSE = Path(__file__).resolve().parents[1]
+FOLDER = Path("docs/reference")
+NOTE = "<!-- Made by `make docs` from {source}; edit there. -->"
+
+
+def comments(module: ModuleType) -> dict[int, tuple[int, str]]:
+    """Per line of a module's source the column of its comment and its text without `#`."""
+    tokens = tokenize.generate_tokens(io.StringIO(inspect.getsource(module)).readline)
+    return {
+        token.start[0]: (token.start[1], token.string.lstrip("# ").strip())
+        for token in tokens
+        if token.type == tokenize.COMMENT
+    }
+
+
+def member_lines(module: ModuleType, name: str) -> dict[str, int]:
+    """The line of each annotated or assigned name in the body of a class."""
+    tree = ast.parse(inspect.getsource(module))
+    body = next(n.body for n in tree.body if isinstance(n, ast.ClassDef) and n.name == name)
+    lines = {}
+    for node in body:
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            lines[node.target.id] = node.lineno
+        elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            lines[node.targets[0].id] = node.lineno
+    return lines
+
+
+def meanings(module: ModuleType, name: str) -> dict[str, str]:
+    """Member of a class to the comment at the end of its line, "" where there is none."""
+    said = comments(module)
+    return {
+        member: said.get(line, (0, ""))[1] for member, line in member_lines(module, name).items()
+    }
+
+
+def groups(module: ModuleType, name: str) -> dict[str, str]:
+    """Member of a class to the last comment that stands alone on a line above it."""
+    source = inspect.getsource(module).splitlines()
+    alone = {
+        n: text for n, (at, text) in comments(module).items() if not source[n - 1][:at].strip()
+    }
+    lines = member_lines(module, name)
+    first = min(lines.values())
+    return {
+        member: next((alone[n] for n in range(line, first - 1, -1) if n in alone), "")
+        for member, line in lines.items()
+    }
+
+
+def reasons_page() -> str:
+    group_of = groups(sys.modules[Reason.__module__], "Reason")
+    lines = [
+        "# Reason codes",
+        "",
+        "Why a row was rejected, a decision did not trade, or an order ended as it did. Numbers",
+        "are append-only: they stay on the log for ever. Gates ask in this order, and the first",
+        "that refuses is recorded.",
+        "",
+        "| code | name | meaning | group |",
+        "| ---: | --- | --- | --- |",
+    ]
+    for reason in Reason:
+        group = group_of[reason.name]
+        _check_range(reason, group)
+        lines.append(_row(int(reason), f"`{reason.name}`", reason.text, group.split(":")[0]))
+    return _page("schemas/reasons.py", lines)
+
+
+def kinds_page() -> str:
+    lines = [
+        "# Codes",
+        "",
+        "What the numbers in the columns of the log mean. All of them are append-only.",
+    ]
+    for module, enum in _enums():
+        means = meanings(module, enum.__name__)
+        lines += ["", f"## {enum.__name__}", "", *_prose(enum), ""]
+        lines += ["| code | name | meaning |", "| ---: | --- | --- |"]
+        lines += [_row(int(m), f"`{m.name}`", means.get(str(m.name), "")) for m in enum]
+    return _page("schemas/", lines)
+
+
+def topics_page() -> str:
+    lines = [
+        "# Topics and their rows",
+        "",
+        "Every message carries the schema id of its topic in its header; at start a program",
+        "compares the fingerprints, so that two programs that differ in a column never talk. What",
+        "a column without words of its own means stands in the text above its table.",
+        "",
+        "| topic | schema id | rows | body | partitions | fingerprint |",
+        "| --- | ---: | --- | --- | --- | --- |",
+    ]
+    for topic in TOPICS.values():
+        table = topic.table.__name__ if topic.table else ""
+        link = f"[{table}](#{table.lower()})" if table else ""
+        body, digest = topic.encoding.name.lower(), f"`{topic.fingerprint()}`"
+        lines.append(_row(f"`{topic.name}`", topic.schema_id, link, body, topic.partitions, digest))
+    lines += ["", *_prose(rows)]
+    means: dict[str, str] = {}
+    for name, columns in _tables():
+        said = meanings(rows, name)
+        means |= {column: text for column, text in said.items() if text or column not in means}
+        lines += ["", f"## {name}", "", *_prose(columns), ""]
+        lines += [f"Fingerprint of the columns: `{rows.fingerprint(columns)}`", ""]
+        lines += ["| column | dtype | null | meaning |", "| --- | --- | --- | --- |"]
+        for field in rows.arrow_schema(columns):
+            dtype, null = rows.dtypes(columns)[field.name], "may be" if field.nullable else "never"
+            lines.append(_row(f"`{field.name}`", dtype.name, null, means[field.name]))
+    return _page("schemas/rows.py and schemas/topics.py", lines)
+
+
+PAGES = {"reasons.md": reasons_page, "kinds.md": kinds_page, "topics.md": topics_page}
+
+
+def stale(house: Path = HOUSE) -> list[str]:
+    """Pages that are missing or are not what the schemas say now."""
+    return [
+        str(FOLDER / name)
+        for name, page in PAGES.items()
+        if not (house / FOLDER / name).is_file()
+        or (house / FOLDER / name).read_text(encoding="utf-8") != page()
+    ]
+
+
+def write(house: Path = HOUSE) -> None:
+    (house / FOLDER).mkdir(parents=True, exist_ok=True)
+    for name, page in PAGES.items():
+        (house / FOLDER / name).write_text(page(), encoding="utf-8")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if one is stale")
+    if not parser.parse_args().check:
+        write()
+        print(f"{FOLDER}: {', '.join(PAGES)} written")
+        return 0
+    found = stale()
+    if found:
+        print(f"stale: {', '.join(found)}; run `make docs`", file=sys.stderr)
+    return 1 if found else 0
+
+
+def _enums() -> Iterator[tuple[ModuleType, type[IntEnum] | type[IntFlag]]]:
+    """Every enum of the schemas but the reasons, which have a page of their own."""
+    for found in sorted(pkgutil.iter_modules(schemas.__path__), key=lambda m: m.name):
+        module = importlib.import_module(f"schemas.{found.name}")
+        for enum in vars(module).values():
+            if not isinstance(enum, type) or not issubclass(enum, IntEnum | IntFlag):
+                continue
+            if enum is not Reason and enum.__module__ == module.__name__:
+                yield module, enum
+
+
+def _tables() -> Iterator[tuple[str, type[Any]]]:
+    for name, value in vars(rows).items():
+        if isinstance(value, type) and issubclass(value, tuple) and hasattr(value, "_fields"):
+            yield name, value
+
+
+def _check_range(reason: Reason, group: str) -> None:
+    """A group's heading ends in `: 80 to 99`; ValueError if the code lies outside of it."""
+    if ":" not in group:
+        return
+    low, high = (int(number) for number in group.rsplit(":", 1)[1].split(" to "))
+    if not low <= reason <= high:
+        raise ValueError(f"{reason.name} = {int(reason)} stands in the group {group!r}")
+
+
+def _prose(documented: Any) -> list[str]:
+    return inspect.cleandoc(documented.__doc__).splitlines()
+
+
+def _row(*cells: object) -> str:
+    return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"
+
+
+def _page(source: str, lines: list[str]) -> str:
+    return "\n".join([NOTE.format(source=source), "", *lines, ""])
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,94 @@
+"""The instrument table of a set of tapes, from what their first passes found."""
+
+from collections import Counter
+
+from schemas.instruments import Instrument, InstrumentTable, currency
+from schemas.kinds import Kind
+from venues.tape.errors import TapeError
+from venues.tape.scan import Scan
+from venues.tape.steps import step_text
+from venues.venue_classes import Terms, UnlistedVenueError, instrument, terms
+
+FASTEST_NS = 1_000_000  # the delay that the fastest row of a venue is taken to have
+
+
+def discover(scans: list[Scan], *, lanes: int, has_recv: bool) -> InstrumentTable:
+    """Every market of the tapes whose symbol its venue's rule can read.
+
+    Assets (base currencies) go round robin over the lanes in sorted order, so that all markets of
+    an asset share a lane; `symbol` counts within the lane in the order of (venue, name). The
+    desk's currency is the quote asset of most markets. TapeError for a venue without a class.
+    """
+    known = {key: found for key, found in _markets(scans) if found is not None}
+    assets = sorted({currency(found.base) for found in known.values()})
+    lane_of = {asset: k % lanes for k, asset in enumerate(assets)}
+    price, size, quoted = _seen(scans)
+    offsets = _clock_offsets(scans) if has_recv else {}
+    used = [0] * lanes
+    made: list[Instrument] = []
+    for (venue, name), found in sorted(known.items()):
+        lane = lane_of[currency(found.base)]
+        made.append(
+            instrument(
+                venue,
+                name,
+                found,
+                lane=lane,
+                symbol=used[lane],
+                tick=price.get((venue, name)),
+                lot=size.get((venue, name)),
+                has_quotes=(venue, name) in quoted,
+                clock_offset_ns=offsets.get(venue, 0),
+            )
+        )
+        used[lane] += 1
+    return InstrumentTable(
+        lanes, _desk_currency(made), tuple(sorted(made, key=lambda i: (i.lane, i.symbol)))
+    )
+
+
+def _markets(scans: list[Scan]) -> list[tuple[tuple[str, str], Terms | None]]:
+    found: dict[tuple[str, str], Terms | None] = {}
+    for scan in scans:
+        for venue, name in scan.markets:
+            try:
+                found[venue, name] = terms(venue, name)
+            except UnlistedVenueError:
+                raise TapeError(
+                    f"the venue {venue!r} is not known",
+                    str(scan.path),
+                    "Add what is assumed of it to VENUES in venues/venue_classes.py",
+                ) from None
+    return list(found.items())
+
+
+def _seen(
+    scans: list[Scan],
+) -> tuple[dict[tuple[str, str], str], dict[tuple[str, str], str], set[tuple[str, str]]]:
+    """Tick and lot per market, the finest that any of its tapes shows, and who has quotes."""
+    price: dict[tuple[str, str], int] = {}
+    size: dict[tuple[str, str], int] = {}
+    quoted: set[tuple[str, str]] = set()
+    for scan in scans:
+        for k, market in enumerate(scan.markets):
+            for into, steps in ((price, scan.price_steps), (size, scan.size_steps)):
+                decimals = steps.decimals(k)
+                if decimals is not None:
+                    into[market] = max(decimals, into.get(market, 0))
+            if scan.layout.kind == Kind.QUOTE:
+                quoted.add(market)
+    texts = [{market: step_text(d) for market, d in into.items()} for into in (price, size)]
+    return texts[0], texts[1], quoted
+
+
+def _clock_offsets(scans: list[Scan]) -> dict[str, int]:
+    least: dict[str, int] = {}
+    for scan in scans:
+        for venue, delay_ns in scan.delay_ns_min.items():
+            least[venue] = min(delay_ns, least.get(venue, delay_ns))
+    return {venue: delay_ns - FASTEST_NS for venue, delay_ns in least.items()}
+
+
+def _desk_currency(made: list[Instrument]) -> str:
+    shares = Counter(currency(i.quote) for i in made)
+    return min(shares, key=lambda quote: (-shares[quote], quote), default="USD")

@@ -1,0 +1,136 @@
+"""The column layouts of tapes: which file is what, and whether its columns can be read."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.types as pt
+
+from schemas.kinds import Kind
+from venues.tape.errors import TapeError
+
+TIME, TEXT, NUMBER, WHOLE, FLAG = "int64", "text", "number", "whole number", "boolean"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One supported layout. Columns that it does not name are ignored."""
+
+    name: str  # also the folder that such files usually lie in
+    kind: Kind
+    marks: frozenset[str]  # columns that tell it from the other layouts
+    columns: dict[str, str]  # needed, with the type each must have
+    optional: dict[str, str]
+    prices: tuple[str, ...]  # columns on the price grid
+    sizes: tuple[str, ...]  # columns on the quantity grid
+
+
+_KEY = {"ts_ns": TIME, "venue": TEXT, "symbol": TEXT}
+_BID = ("bid_open", "bid_high", "bid_low", "bid_close")
+_ASK = ("ask_open", "ask_high", "ask_low", "ask_close")
+_BAR = ("open", "high", "low", "close")
+
+LAYOUTS = (
+    Layout(
+        "book", Kind.BOOK, frozenset({"is_snapshot"}),
+        {**_KEY, "side": WHOLE, "price": NUMBER, "size": NUMBER, "is_snapshot": FLAG},
+        {"seq": WHOLE, "recv_ns": TIME}, ("price",), (),  # old orders keep lots of other days
+    ),
+    Layout(
+        "trades", Kind.TRADE, frozenset({"price", "size", "side"}),
+        {**_KEY, "price": NUMBER, "size": NUMBER, "side": WHOLE},
+        {"recv_ns": TIME}, ("price",), ("size",),
+    ),
+    Layout(
+        "quotes", Kind.QUOTE, frozenset({"bid_px", "ask_px"}),
+        {**_KEY, "bid_px": NUMBER, "bid_sz": NUMBER, "ask_px": NUMBER, "ask_sz": NUMBER},
+        {"seq": WHOLE, "recv_ns": TIME}, ("bid_px", "ask_px"), ("bid_sz", "ask_sz"),
+    ),
+    Layout(
+        "quote_bars", Kind.QUOTE, frozenset({"bid_close", "ask_close"}),
+        {**_KEY, "interval_s": WHOLE, **dict.fromkeys((*_BID, *_ASK, "bid_sz", "ask_sz"), NUMBER)},
+        {}, (*_BID, *_ASK), ("bid_sz", "ask_sz"),
+    ),
+    Layout(
+        "bars", Kind.BAR, frozenset({"open", "high", "low", "close"}),
+        {**_KEY, "interval_s": WHOLE, **dict.fromkeys((*_BAR, "volume"), NUMBER)},
+        {}, _BAR, (),  # a bar's volume is a sum: it does not show the smallest order
+    ),
+    Layout(
+        "funding", Kind.FUNDING, frozenset({"rate"}),
+        {**_KEY, "rate": NUMBER, "interval_s": WHOLE}, {}, (), (),
+    ),
+    Layout(
+        "open_interest", Kind.OPEN_INTEREST, frozenset({"oi"}), {**_KEY, "oi": NUMBER}, {}, (), (),
+    ),
+    Layout(
+        "mark_price", Kind.MARK, frozenset({"mark_px"}),
+        {**_KEY, "mark_px": NUMBER, "index_px": NUMBER}, {"recv_ns": TIME}, (), (),
+    ),
+)  # fmt: skip
+SUPPORTED = ", ".join(layout.name for layout in LAYOUTS)
+
+# Layouts that are known but have no rows in the log yet, by columns that only they have.
+REFUSED = {
+    "options": {"strike", "right"},
+    "futures_chain": {"underlying", "volume_usd"},
+    "orders_l3": {"action", "order_id"},
+    "book_snapshots": {"bid_px_0", "ask_px_0"},
+    "etf_flows": {"fund", "net_flow_usd_m"},
+    "macro_calendar": {"event", "importance"},
+    "event_contracts": {"question", "outcome"},
+}
+
+_FITS = {
+    TIME: pt.is_int64,
+    TEXT: lambda t: _is_text(t.value_type if pt.is_dictionary(t) else t),
+    NUMBER: lambda t: pt.is_float32(t) or pt.is_float64(t) or pt.is_integer(t),
+    WHOLE: pt.is_integer,
+    FLAG: pt.is_boolean,
+}
+
+
+def layout_of(path: Path, schema: pa.Schema) -> Layout:
+    """The layout of a file by its columns. TapeError if none fits, or a column has a wrong type."""
+    found = set(schema.names)
+    for name, marks in REFUSED.items():
+        if marks <= found:
+            raise TapeError(
+                f"the layout {name} is not supported", str(path), f"Supported are {SUPPORTED}"
+            )
+    layout = next((one for one in LAYOUTS if one.marks <= found), None) or _nearest(path, found)
+    missing = [name for name in layout.columns if name not in found]
+    if missing:
+        raise TapeError(
+            f"it looks like {layout.name}, but the column {', '.join(missing)} is missing",
+            str(path),
+            f"A file of {layout.name} needs the columns {', '.join(layout.columns)}",
+        )
+    for name, wanted in {**layout.columns, **layout.optional}.items():
+        if name not in found:
+            continue
+        type_ = schema.field(name).type
+        if not (_FITS[wanted](type_) or (name in layout.optional and pt.is_null(type_))):
+            raise TapeError(
+                f"the column {name} has the type {type_}, and {layout.name} needs {wanted}",
+                str(path),
+                f"Write the column as {wanted}",
+            )
+    return layout
+
+
+def _nearest(path: Path, found: set[str]) -> Layout:
+    """What the file was probably meant to be: by its folder, else by the columns it has."""
+    by_folder = next((one for one in LAYOUTS if one.name == path.parent.name), None)
+    best = by_folder or max(LAYOUTS, key=lambda one: len(found & set(one.columns) - set(_KEY)))
+    if by_folder is None and not found & set(best.columns) - set(_KEY):
+        raise TapeError(
+            f"no layout has its columns ({', '.join(sorted(found)) or 'none'})",
+            str(path),
+            f"Supported are {SUPPORTED}",
+        )
+    return best
+
+
+def _is_text(type_: pa.DataType) -> bool:
+    return bool(pt.is_string(type_) or pt.is_large_string(type_))
