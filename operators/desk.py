@@ -156,7 +156,7 @@ class Desk(ArrayOperator[DeskState]):
             lane=self.lane.initial(),
             portfolio=self.portfolio.initial(),
             envelopes=initial_envelopes(n),
-            venue=initial_venue(n),
+            venue=initial_venue(),
         )
 
     def step(
@@ -204,73 +204,63 @@ def _fold(
 ) -> tuple[int, int, int, int, int]:
     """Rows from `start` on, until they end or an output is full; returns where it stopped."""
     p, d, o, x = 0, 0, 0, 0
+    # Taken out of the tuple once: each access to a nested state counts a reference per array.
+    next_seq, venue, envelopes = state.seq, state.venue, state.envelopes
+    lanes, portfolio = state.lane, state.portfolio
+    book = portfolio.book[0]
     i = start
     while i < rows.size and p < room and d < room and o < room and x < room:
         row = rows[i]
-        report = next_report(state.venue, row.ts_recv_ns, row.lane)
+        report = next_report(venue, row.ts_recv_ns, row.lane)
         if report >= 0:
             row = extra[x]
-            _report_row(instruments, state, report, row)
+            _report_row(instruments, next_seq, venue, report, row)
             extra_at[x] = i
             x += 1
-        elif rules.resume_next_session and resume_due(state.portfolio.book[0], row.ts_recv_ns):
+        elif rules.resume_next_session and resume_due(book, row.ts_recv_ns):
             lane, t = row.lane, row.ts_recv_ns
             row = extra[x]
-            _blank_row(state, row, CONTROL, lane, NOBODY, t, t)
+            _blank_row(next_seq, row, CONTROL, lane, NOBODY, t, t)
             row.code = RESUME
             extra_at[x] = i
             x += 1
         else:
-            row.seq = state.seq[row.lane]
-            state.seq[row.lane] += 1
+            row.seq = next_seq[row.lane]
+            next_seq[row.lane] += 1
             i += 1
-        p, d, o = _one(rules, instruments, state, row, proposals, p, decisions, d, orders, o)
+        first_proposal, first_decision, first_order = p, d, o
+        venue_row(rules.venue, instruments, venue, row)
+        o = envelope_row(instruments, envelopes, row, orders, o)
+        p = lane_row(rules.lane, instruments, lanes, row, proposals, p)
+        for j in range(first_proposal, p):
+            d = portfolio_row(
+                rules.portfolio, instruments, portfolio, proposals[j], decisions, d
+            )
+        for j in range(first_decision, d):
+            if decisions[j].approved:
+                o = open_envelope(instruments, envelopes, decisions[j], orders, o)
+        for j in range(first_order, o):
+            venue_take_order(rules.venue, instruments, venue, orders[j])
     return i, p, d, o, x
 
 
 @kernel
-def _one(
-    rules: DeskRules,
-    instruments: InstrumentRecords,
-    state: DeskState,
-    row: Record,
-    proposals: Records,
-    p: int,
-    decisions: Records,
-    d: int,
-    orders: Records,
-    o: int,
-) -> tuple[int, int, int]:
-    """One row through venue, envelopes, lane and portfolio; what is approved sends its orders."""
-    first_proposal, first_decision, first_order = p, d, o
-    venue_row(rules.venue, instruments, state.venue, row)
-    o = envelope_row(instruments, state.envelopes, row, orders, o)
-    p = lane_row(rules.lane, instruments, state.lane, row, proposals, p)
-    for j in range(first_proposal, p):
-        d = portfolio_row(rules.portfolio, instruments, state.portfolio, proposals[j], decisions, d)
-    for j in range(first_decision, d):
-        if decisions[j].approved:
-            o = open_envelope(instruments, state.envelopes, decisions[j], orders, o)
-    for j in range(first_order, o):
-        venue_take_order(rules.venue, instruments, state.venue, orders[j])
-    return p, d, o
-
-
-@kernel
-def _report_row(instruments: InstrumentRecords, state: DeskState, n: int, row: Record) -> None:
+def _report_row(
+    instruments: InstrumentRecords, next_seq: I8, venue: VenueState, n: int, row: Record
+) -> None:
     """Waiting report `n` becomes a row of its lane."""
-    report = state.venue.reports[n]
+    report = venue.reports[n]
     symbol = instruments.of[report.row].symbol
-    _blank_row(state, row, REPORT, report.lane, symbol, report.ts_event_ns, report.due_ns)
+    _blank_row(next_seq, row, REPORT, report.lane, symbol, report.ts_event_ns, report.due_ns)
     row.side, row.code, row.role = report.side, report.code, report.role
     row.reason, row.ref_id = report.reason, report.ref_id
     row.price, row.qty, row.ref = report.price, report.qty, report.fee
-    drop_report(state.venue, n)
+    drop_report(venue, n)
 
 
 @kernel
 def _blank_row(
-    state: DeskState,
+    next_seq: I8,
     row: Record,
     kind: int,
     lane: int,
@@ -278,8 +268,8 @@ def _blank_row(
     ts_event_ns: int,
     ts_recv_ns: int,
 ) -> None:
-    row.seq, row.lane, row.kind = state.seq[lane], lane, kind
-    state.seq[lane] += 1
+    row.seq, row.lane, row.kind = next_seq[lane], lane, kind
+    next_seq[lane] += 1
     row.flags, row.symbol, row.ref_id = MSG_LAST, symbol, NO_ID
     row.ts_event_ns, row.ts_recv_ns = ts_event_ns, ts_recv_ns
     row.side, row.code, row.role, row.reason = 0, 0, 0, 0

@@ -14,7 +14,7 @@ Partitions = Literal["lane", "single", "venue", "writer"]
 class Encoding(IntEnum):
     """How the body of a message is written."""
 
-    ARROW = 1  # one record batch of at most 512 rows, without its schema
+    ARROW = 1  # one record batch of at most 2,048 rows, without its schema
     JSON = 2  # one canonical JSON object, one row
     RAW = 3  # the bytes as a venue sent them, one row
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from console.report.data import PriceSample, RunData
-from console.report.metrics import Curve, drawdown
+from console.report.data import Curve, PriceSample, RunData
+from console.report.metrics import drawdown
 from console.report.trips import CLOSED, OPEN, Leg, Trip
 from console.report.words import UNKNOWN, duration, minute, money, number, percent, price, utc
 from schemas.kinds import Engine
@@ -32,6 +32,7 @@ GAP_NS = 3_600_000_000_000  # a line breaks where nothing is known for an hour
 GAP_STEPS = 20  # ... and for 20 usual steps, so that daily bars stay one line
 LATENCY_BINS = 60
 LATENCY_LEAST_US = 0.01
+LABEL_PX = 15
 
 UP, DOWN = "triangle-up", "triangle-down"
 
@@ -158,6 +159,7 @@ def latency_figure(latency_us: F8, marks: dict[str, float | None]) -> Figure:
         shapes[-1]["line"] = line
         notes.append({"x": math.log10(at), "y": 1, "yref": "paper", "yanchor": "top"})
         notes[-1] |= {"text": name, "showarrow": False, "xanchor": "right", "xshift": -3}
+        notes[-1]["yshift"] = -LABEL_PX * (len(notes) - 1)  # one below another: lines may be near
     layout = {
         "xaxis": {"type": "log", "title": {"text": "row to decision, microseconds"}},
         "yaxis": {"title": {"text": "share, %"}, "rangemode": "tozero", "fixedrange": True},

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +18,20 @@ class PriceSample(NamedTuple):
 
     ts_recv_ns: I8  # our clock, UTC, never decreasing
     mid: F8  # quote units, finite
+
+
+class Curve(NamedTuple):
+    """A line over time; equally long, in log order."""
+
+    ts_recv_ns: I8
+    value: F8  # desk currency, finite
+
+
+class LedgerView(NamedTuple):
+    """The exact ledger in the desk's currency."""
+
+    equity: Decimal | None  # at the last marks; None where an asset has no mark or rate
+    gap: float | None  # exact less marked equity, both at the last decision
 
 
 @dataclass(frozen=True)
@@ -42,8 +57,17 @@ class RunData:
     quarantine_first : reason name -> source name -> first position in that source
     ticks : int
         Quotes and trades among the rows.
+    ticks_timed : int or None
+        Of these, those that passed in `wall_s`; None: all.
+    wall_s : float
+        Seconds; NaN where it was not measured.
     decisions : DecisionRows
-        Kinds DECISION and PROGRESS, as on `decisions.v1`.
+        Of kind DECISION, in log order; all that were approved. Refused ones may be left out if
+        `refused` counts them and `marks` has the equity of all; kind PROGRESS is passed over.
+    refused : Reason -> decisions
+        Refused decisions that are not in `decisions`.
+    marks : Curve or None
+        Marked equity of every decision, or where it moved; None: as `decisions` has it.
     reports : MarketRows
         Rows of kind REPORT, in log order. `ref_id` is the `seq` of the approved decision.
     prices : table row -> PriceSample
@@ -52,6 +76,8 @@ class RunData:
         Every transaction, from the first on.
     book : Book
         The ledger at the end; its balances are compared with the journal's postings.
+    ledger : LedgerView or None
+        None where it was not computed.
     equity_end : float or None
         Marked equity after the last row, desk currency; None takes the last decision's.
     latency_us : float64, shape (n,)
@@ -86,6 +112,11 @@ class RunData:
     operator_resumes: int
     decision_digest: str
     ledger_digest: str
+    finished: bool = True
+    ticks_timed: int | None = None
+    refused: Mapping[int, int] = field(default_factory=dict)
+    marks: Curve | None = None
+    ledger: LedgerView | None = None
     equity_end: float | None = None
     latency_us: F8 = field(default_factory=lambda: np.empty(0))
 

@@ -2,31 +2,23 @@
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
-from console.report.data import PriceSample, RunData
+from console.report.data import Curve, PriceSample, RunData
 from console.report.rates import Rates
 from console.report.trips import CLOSED, OPEN, REASONS, REJECTED, Trip
 from schemas.kinds import Engine, Kind
 from schemas.reasons import Reason
-from schemas.rows import F8, I8, DecisionRows
+from schemas.rows import F8, DecisionRows
 
 MINUTE_NS = 60_000_000_000
 YEAR_NS = 365.25 * 24 * 60 * MINUTE_NS
 SHARPE_STEPS_NS = tuple(minutes * MINUTE_NS for minutes in (1, 5, 15, 60, 240, 1440))
 SHARPE_POINTS_MOST = 20_000  # the finest step that stays below: one minute up to 13 days
 SHARPE_RETURNS_LEAST = 30  # fewer say nothing about a deviation
-
-
-class Curve(NamedTuple):
-    """A line over time; equally long, in log order."""
-
-    ts_recv_ns: I8
-    value: F8  # desk currency, finite
 
 
 @dataclass(frozen=True)
@@ -54,10 +46,10 @@ class EngineResult:
 
 def equity_curve(data: RunData) -> Curve:
     """Marked equity: the balance at the first row, then `equity` of each row that has one."""
-    rows = data.decisions
-    known = np.isfinite(rows.equity)
-    ts, value = rows.ts_recv_ns[known], rows.equity[known]
-    first = [rows.ts_recv_ns[:1], np.full(min(rows.seq.size, 1), data.balance)]
+    marks = data.marks or Curve(data.decisions.ts_recv_ns, data.decisions.equity)
+    known = np.isfinite(marks.value)
+    ts, value = marks.ts_recv_ns[known], marks.value[known]
+    first = [marks.ts_recv_ns[:1], np.full(min(marks.value.size, 1), data.balance)]
     ts, value = np.concatenate([first[0], ts]), np.concatenate([first[1], value])
     if data.equity_end is not None:
         last_ns = max(
@@ -152,19 +144,25 @@ def _result(trips: list[Trip]) -> EngineResult:
     )
 
 
-def count_decisions(rows: DecisionRows) -> tuple[int, int, dict[str, int]]:
+def count_decisions(
+    rows: DecisionRows, left_out: Mapping[int, int] | None = None
+) -> tuple[int, int, dict[str, int]]:
     """Decisions, trades, and non-trades by reason name (most frequent first).
+
+    `left_out` counts refused decisions that are not among the rows, by reason.
 
     ValueError if a refused decision names no reason: every non-trade has one.
     """
     decided = rows.kind == Kind.DECISION
     approved = rows.approved == 1
     counted = Counter(rows.reason[decided & ~approved].tolist())
+    counted.update(left_out or {})
     if counted.get(Reason.OK, 0):
         raise ValueError(f"{counted[Reason.OK]} decisions did not trade and name no reason")
     ordered = sorted(counted.items(), key=lambda item: (-item[1], item[0]))
     non_trades = {REASONS[code].name: n for code, n in ordered}
-    decisions, trades = int(decided.sum()), int((decided & approved).sum())
+    trades = int((decided & approved).sum())
+    decisions = int(decided.sum()) + sum((left_out or {}).values())
     assert decisions == trades + sum(non_trades.values())
     return decisions, trades, non_trades
 

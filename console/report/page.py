@@ -30,6 +30,7 @@ from console.report.words import (
     against_holding,
     covered,
     duration,
+    microseconds,
     minute,
     money,
     number,
@@ -304,20 +305,14 @@ def _latency_section(report: Report) -> str:
     if latency["p50"] is None:
         return _section("Latency", '<p class="note">Not measured in this run.</p>')
     facts = [
-        ("half of all within", _microseconds(latency["p50"])),
-        ("99 of 100 within", _microseconds(latency["p99"])),
-        ("slowest", _microseconds(latency["max"])),
+        ("half of all within", microseconds(latency["p50"])),
+        ("99 of 100 within", microseconds(latency["p99"])),
+        ("slowest", microseconds(latency["max"])),
         ("throughput", f"{number(report['ticks_per_s'], 0)} ticks/s"),
     ]
     note = "Wall time from a row to its decision, in this process, on this machine."
     chart = '<div class="chart low" id="latency"></div>'
     return _section("Latency", f'<p class="note">{note}</p>{chart}{_dl(facts)}')
-
-
-def _microseconds(us: float) -> str:
-    if us >= 1e6:
-        return f"{us / 1e6:,.3g} s"
-    return f"{us / 1e3:,.3g} ms" if us >= 1e3 else f"{us:,.3g} \N{MICRO SIGN}s"
 
 
 def _quality_section(report: Report) -> str:
@@ -356,10 +351,7 @@ def _open_section(report: Report) -> str:
         return ""
     lines = ""
     for p in positions[:OPEN_SHOWN]:
-        legs = [
-            f"{leg['side'].lower()} {leg['qty']:,.7g} {escape(leg['instrument'])}"
-            for leg in p["legs"]
-        ]
+        legs = [_held(p["engine"], leg) for leg in p["legs"]]
         marks = [f"{price(leg['entry_price'])} {ARROW} {price(leg['mark'])}" for leg in p["legs"]]
         lines += (
             f'<tr><td class="t">{minute(p["since"])}</td><td class="t">{_engine(p["engine"])}</td>'
@@ -378,12 +370,33 @@ def _open_section(report: Report) -> str:
     )
 
 
+def _held(engine: str, leg: dict[str, Any]) -> str:
+    """What is held, in the words of its engine."""
+    bought, name = leg["side"] == "BUY", escape(leg["instrument"])
+    if engine == "binary":
+        return f"{'call' if bought else 'put'} on {name}, stake {number(leg['qty'])}"
+    return f"{'buy' if bought else 'sell'} {leg['qty']:,.7g} {name}"
+
+
+def _exact(report: Report) -> str:
+    """The exact ledger's equity, and how far the desk's own mark was from it."""
+    equity = report["equity"]
+    if equity["ledger"] is None:
+        return "not known: an asset has no price"
+    text = f"{escape(equity['ledger'])} {escape(report['currency'])}"
+    if equity["ledger_gap"] is None:
+        return text
+    gap = money(equity["ledger_gap"], signed=True)
+    return f"{text}, {gap} beside the desk's own mark at its last decision"
+
+
 def _facts_section(report: Report) -> str:
     ledger, model = report["ledger"], report["model"]
     holds = ledger["balanced"] and ledger["drift"] == "0" and not ledger["problems"]
     state = "balanced, drift 0" if holds else f"DOES NOT HOLD, drift {ledger['drift']}"
     facts = [
         ("ledger", f"{ledger['transactions']:,} transactions, {escape(state)}"),
+        ("exact equity", _exact(report)),
         ("decision digest", f"<code>{escape(report['decision_digest'])}</code>"),
         ("ledger digest", f"<code>{escape(report['ledger_digest'])}</code>"),
         ("model", escape(f"{model['name']} {model['version']}")),

@@ -52,6 +52,10 @@ class PriceSampler:
         """Table row -> its line; instruments without a price are left out."""
         return {int(k): self._sample(int(k)) for k in np.flatnonzero(np.isfinite(self._last))}
 
+    def last(self) -> F8:
+        """The last mid of each instrument so far, by table row; NaN without one."""
+        return self._last.copy()
+
     def _sample(self, k: int) -> PriceSample:
         ts, px = self._ts[k], self._px[k]
         filled = np.isfinite(px[:, 0])

@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ from schemas.reasons import Reason
 
 Report = dict[str, Any]  # JSON-safe; the keys are those of `build_report`
 
+GAP_WARNED = 1e-4  # of the balance; a move between two marks is smaller, a lost fill is not
+
 
 def build_report(data: RunData, trips: Sequence[Trip] | None = None) -> Report:
     """Everything a script may ask about a run, JSON-safe: unknown numbers are null.
@@ -38,18 +41,24 @@ def build_report(data: RunData, trips: Sequence[Trip] | None = None) -> Report:
     Notes
     -----
     Money is in the desk's currency. `engines.*.pnl` is after fees, with open trips marked.
+    `equity.ledger` is the exact ledger at the last marks; `equity.ledger_gap` what it was above the
+    desk's own mark at the last decision: floats, marks up to one cadence old, and profits in other
+    assets, which the ledger marks to the end and the desk takes at the rate of their day.
     `equity.buy_and_hold` is the end equity of the same balance held in `equity.held`, without
-    costs. `latency_us` and `wall_s` are wall time and differ between runs; nothing else does.
+    costs. `latency_us`, `wall_s` and `ticks_per_s` are wall time, of the last stretch where a run
+    was resumed; they and `run_id` differ between runs of the same rows, nothing else does.
     """
     trips = build_trips(data) if trips is None else trips
-    decisions, trades, non_trades = count_decisions(data.decisions)
+    decisions, trades, non_trades = count_decisions(data.decisions, data.refused)
     curve, ratio, held = equity_curve(data), sharpe(equity_curve(data)), buy_and_hold(data)
     verdict = verify(data.book, data.journal)
     rows = data.instruments.instruments
     first = first_priced(data)
+    ticks = data.ticks if data.ticks_timed is None else data.ticks_timed
     end = float(curve.value[-1]) if curve.value.size else data.balance
     report: Report = {
         "run_id": data.run_id,
+        "finished": data.finished,
         "mode": data.mode,
         "profile": data.profile,
         "topology": data.topology,
@@ -67,7 +76,7 @@ def build_report(data: RunData, trips: Sequence[Trip] | None = None) -> Report:
         "quarantine_first": {r: dict(found) for r, found in data.quarantine_first.items()},
         "ticks": data.ticks,
         "wall_s": data.wall_s,
-        "ticks_per_s": data.ticks / data.wall_s if data.wall_s > 0.0 else None,
+        "ticks_per_s": ticks / data.wall_s if data.wall_s > 0.0 else None,
         "decisions": decisions,
         "trades": trades,
         "non_trades": non_trades,
@@ -78,6 +87,8 @@ def build_report(data: RunData, trips: Sequence[Trip] | None = None) -> Report:
         "equity": {
             "start": data.balance,
             "end": end,
+            "ledger": None if data.ledger is None else _text(data.ledger.equity),
+            "ledger_gap": None if data.ledger is None else data.ledger.gap,
             "buy_and_hold": float(held.value[-1]) if held is not None else None,
             "held": rows[first].id if first is not None else None,
             "max_drawdown": max_drawdown(curve.value),
@@ -129,10 +140,16 @@ def write_json(report: Report, path: Path) -> None:
 
 def _span(data: RunData) -> dict[str, str | None]:
     """First and last moment of the run, from decisions and prices."""
-    times = [int(t) for t in data.decisions.ts_recv_ns[[0, -1]]] if data.decisions.seq.size else []
+    moments = data.decisions.ts_recv_ns if data.marks is None else data.marks.ts_recv_ns
+    times = [int(t) for t in moments[[0, -1]]] if moments.size else []
     for sample in data.prices.values():
         times += [int(sample.ts_recv_ns[0]), int(sample.ts_recv_ns[-1])]
     return {"from": utc(min(times)) if times else None, "to": utc(max(times)) if times else None}
+
+
+def _text(amount: Decimal | None) -> str | None:
+    """To the ledger's 8 digits; the marks behind it are floats."""
+    return None if amount is None else f"{amount:.8f}"
 
 
 def _open_position(trip: Trip) -> dict[str, Any]:
@@ -167,6 +184,8 @@ def _assumptions(data: RunData) -> dict[str, int]:
 def _warnings(data: RunData, report: Report) -> list[str]:
     """What a reader must know before believing the numbers."""
     ledger, found = report["ledger"], []
+    if not data.finished:
+        found.append("The run has not ended: this is what its log holds so far.")
     if data.simulated:
         found.append("The market is simulated: nothing here says how the desk does in a real one.")
     if data.model.overlap:
@@ -177,9 +196,14 @@ def _warnings(data: RunData, report: Report) -> list[str]:
         found.append(data.model.notice)
     if not ledger["balanced"] or ledger["drift"] != "0" or ledger["problems"]:
         found.append(f"The ledger does not hold: {'; '.join(ledger['problems']) or 'it drifts'}.")
+    gap = report["equity"]["ledger_gap"]
+    if gap is not None and abs(gap) > GAP_WARNED * data.balance:
+        found.append(f"The ledger and the desk's own account differ by {gap:+,.2f}.")
     lost = data.rows - data.rows_on_log - data.rows_quarantined
     if lost:
         found.append(f"{lost:,} tape rows are neither on the log nor in quarantine.")
+    if data.rows and not data.ticks:
+        found.append("The tapes hold no quotes and no trades, so there was nothing to decide on.")
     if report["non_trades"].get(Reason.DRAWDOWN_STOP.name):
         found.append("The desk stopped itself: " + Reason.DRAWDOWN_STOP.text + ".")
     if any(math.isnan(engine["pnl"]) for engine in report["engines"].values()):

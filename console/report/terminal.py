@@ -13,6 +13,7 @@ from console.report.words import (
     MINUS,
     covered,
     duration,
+    microseconds,
     money,
     number,
     percent,
@@ -86,7 +87,7 @@ def _reasons(report: dict[str, Any]) -> Table:
 
 def _facts(report: dict[str, Any], files: Sequence[str]) -> Table:
     equity, ledger, latency = report["equity"], report["ledger"], report["latency_us"]
-    currency = report["currency"]
+    currency, n_open = report["currency"], len(report["open_positions"])
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
@@ -101,13 +102,13 @@ def _facts(report: dict[str, Any], files: Sequence[str]) -> Table:
         ("max drawdown", percent(equity["max_drawdown"])),
         ("Sharpe ratio", f"{ratio} ({equity['sharpe_note']})"),
         ("fees", money(report["fees"], currency)),
-        ("open positions", f"{len(report['open_positions']):,}, marked, not closed"),
+        ("open positions", f"{n_open:,}, marked, not closed" if n_open else "none"),
         ("ledger", f"{ledger['transactions']:,} transactions, {state}"),
         ("quarantine", _quarantine(report)),
         (
             "speed",
-            f"{number(report['ticks_per_s'], 0)} ticks/s, {duration(report['wall_s'])}; decision"
-            f" p50 {number(latency['p50'], 1)} p99 {number(latency['p99'], 1)} us",
+            f"{number(report['ticks_per_s'], 0)} ticks/s in {duration(report['wall_s'])}; row to "
+            f"decision {microseconds(latency['p50'])} (p50), {microseconds(latency['p99'])} (p99)",
         ),
         ("model", f"{report['model']['name']} {report['model']['version']}"),
         ("decisions", f"sha256 {report['decision_digest'][:DIGEST_SHOWN]}"),

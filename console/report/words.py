@@ -20,6 +20,11 @@ def utc(ts_ns: int) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
 
 
+def day(ts_ns: int) -> str:
+    """The date in UTC."""
+    return f"{datetime.fromtimestamp(ts_ns // 1_000_000_000, UTC):%Y-%m-%d}"
+
+
 def minute(iso: str | None) -> str:
     """An ISO time to the minute, for people."""
     return f"{iso[:10]} {iso[11:16]} UTC" if iso else UNKNOWN
@@ -87,7 +92,10 @@ def outcome(report: dict[str, Any]) -> str:
         return f"The desk did not trade{over}: {report['decisions']:,} decisions, no trade."
     closed = sum(engine["closed"] for engine in report["engines"].values())
     trades = f"{report['trades']:,} trade" + ("" if report["trades"] == 1 else "s")
-    tail = f"{over}, in {trades}, {closed:,} of them closed."
+    status = f"{closed:,} of them closed"
+    if closed == report["trades"]:
+        status = "closed" if closed == 1 else "all closed"
+    tail = f"{over}, in {trades}, {status}."
     if abs(gain) < HALF_CENT:
         return f"The desk broke even{tail}"
     amount = f"{money(abs(gain), report['currency'])} ({percent(abs(gain) / equity['start'])})"
@@ -120,5 +128,16 @@ def span_s(report: dict[str, Any]) -> float | None:
 
 
 def reason_words(name: str) -> str:
-    """The words of a reason code."""
-    return Reason[name].text
+    """The words of a reason code; with its engine where another engine has the same words."""
+    text = Reason[name].text
+    shared = sum(reason.text == text for reason in Reason) > 1
+    return f"{text} ({name.split('_')[0].lower()})" if shared else text
+
+
+def microseconds(us: float | None) -> str:
+    """A short time in its largest fitting unit."""
+    if us is None:
+        return UNKNOWN
+    if us >= 1e6:
+        return f"{us / 1e6:,.3g} s"
+    return f"{us / 1e3:,.3g} ms" if us >= 1e3 else f"{us:,.3g} \N{MICRO SIGN}s"

@@ -11,7 +11,7 @@ from flows.log.message import Message
 from schemas.rows import arrow_schema, from_batch, to_batch
 from schemas.topics import QUARANTINE, Encoding, Topic, topic_named
 
-ROWS_PER_MESSAGE_MAX = 512  # about 75 kB of market rows; more gains nothing (0.01 us per row)
+ROWS_PER_MESSAGE_MAX = 2048  # 550 kB of feature rows; 512 cost 0.07 us per row more, 1 MB is the bound
 
 JsonRow = dict[str, Any]
 Table = Any  # a NamedTuple of schemas.rows, or list[JsonRow]
@@ -20,7 +20,7 @@ Table = Any  # a NamedTuple of schemas.rows, or list[JsonRow]
 def encode_rows(
     topic: Topic, *, lane: int, rows: Any, code_version: str, positions: bytes = b""
 ) -> list[Message]:
-    """Messages of at most 512 rows each, in order; none for an empty table.
+    """Messages of at most 2,048 rows each, in order; none for an empty table.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ def encode_rows(
         The topic's own table; `seq` contiguous, `ts_recv_ns` never falling.
     positions : bytes
         Valid after the last row, so that only the last message carries them. Who reads them back
-        appends all messages at once, or encodes at most 512 rows at a time.
+        appends all messages at once, or encodes at most 2,048 rows at a time.
 
     Raises
     ------
@@ -45,10 +45,10 @@ def encode_rows(
         raise ValueError(f"{topic.name} lane {lane}: ts_recv_ns must not fall within a table")
     if topic.partitions == "lane" and np.any(rows.lane != lane):
         raise ValueError(f"{topic.name} lane {lane}: the table holds rows of another lane")
-    n = rows.seq.size
+    batch, n = to_batch(rows), rows.seq.size
     return [
         _arrow_message(
-            topic, lane, rows_from(rows, start, start + ROWS_PER_MESSAGE_MAX), code_version,
+            topic, lane, rows, batch, start, min(start + ROWS_PER_MESSAGE_MAX, n), code_version,
             positions if start + ROWS_PER_MESSAGE_MAX >= n else b"",
         )
         for start in range(0, n, ROWS_PER_MESSAGE_MAX)
@@ -124,11 +124,21 @@ def rows_from(table: Table, start: int, stop: int | None = None) -> Table:
     return type(table)(*(column[start:stop] for column in table))
 
 
-def _arrow_message(topic: Topic, lane: int, rows: Any, code: str, positions: bytes) -> Message:
-    body = to_batch(rows).serialize().to_pybytes()
-    seqs = int(rows.seq[0]), int(rows.seq[-1])
-    times = int(rows.ts_recv_ns.min()), int(rows.ts_recv_ns.max())
-    return _message(topic, lane, seqs, times, code, positions, body)
+def _arrow_message(
+    topic: Topic,
+    lane: int,
+    rows: Any,
+    batch: pa.RecordBatch,
+    start: int,
+    stop: int,
+    code: str,
+    positions: bytes,
+) -> Message:
+    """Rows `start` to `stop`; the batch is built once for all, which costs more than writing it."""
+    body = batch.slice(start, stop - start).serialize().to_pybytes()
+    seqs = int(rows.seq[start]), int(rows.seq[stop - 1])
+    ts_ns = rows.ts_recv_ns[start:stop]
+    return _message(topic, lane, seqs, (int(ts_ns.min()), int(ts_ns.max())), code, positions, body)
 
 
 def _json_message(topic: Topic, lane: int, row: JsonRow, code: str) -> Message:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from operators.arrays import kernel
+from operators.arrays import inlined, kernel
 from operators.execution.orders import ORDER_FIELDS, OrderType
 from operators.records import InstrumentRecords, Record, Records, blank_records
 from operators.risk.worth import round_money
@@ -31,7 +31,7 @@ FILLED, FILLED_MAKER = int(ReportCode.FILLED), int(ReportCode.FILLED_MAKER)
 REJECTED, REFUNDED = int(ReportCode.REJECTED), int(ReportCode.REFUNDED)
 WON, LOST = int(ReportCode.SETTLED_WON), int(ReportCode.SETTLED_LOST)
 INVERSE = int(InstrumentKind.INVERSE)
-GONE = -1  # lane of a cancelled order, dropped when the walk over the orders comes by
+GONE = -2  # watches nothing: a cancelled order, dropped when the walk comes by
 ORDERS_MAX = 256  # 64 envelopes of at most four orders
 REPORTS_MAX = 1024
 SETTLE_AGE_NS_MAX = 60_000_000_000  # an older quote refunds a binary contract
@@ -57,7 +57,7 @@ REPORT_FIELDS = {
     "qty": "<f8",
     "fee": "<f8",
 }
-QUOTE_FIELDS = {"bid_px": "<f8", "ask_px": "<f8"}
+NEVER = 2**62
 
 
 class VenueRules(NamedTuple):
@@ -68,25 +68,28 @@ class VenueRules(NamedTuple):
 
 
 class VenueState(NamedTuple):
-    """Working orders and reports on their way, the oldest first; and the last quotes."""
+    """Working orders and reports on their way, the oldest first.
+
+    `watched` and `next_expiry_ns` say what a row can touch, so that most rows touch nothing.
+    """
 
     n_orders: I8  # (1,)
     orders: Records  # (ORDERS_MAX,) WORK_FIELDS
     n_reports: I8  # (1,)
     reports: Records  # (REPORTS_MAX,) REPORT_FIELDS
-    quotes: Records  # (n,) QUOTE_FIELDS
+    watched: I8  # (ORDERS_MAX,) instrument row of each order, GONE if cancelled
+    next_expiry_ns: I8  # (1,) our time at which the first binary contract may settle
 
 
-def initial_venue(n_instruments: int) -> VenueState:
-    """No order, no quote yet."""
-    quotes = blank_records(QUOTE_FIELDS, n_instruments)
-    quotes.bid_px = quotes.ask_px = np.nan
+def initial_venue() -> VenueState:
+    """No order yet."""
     return VenueState(
         n_orders=np.zeros(1, np.int64),
         orders=blank_records(WORK_FIELDS, ORDERS_MAX),
         n_reports=np.zeros(1, np.int64),
         reports=blank_records(REPORT_FIELDS, REPORTS_MAX),
-        quotes=quotes,
+        watched=np.full(ORDERS_MAX, GONE, np.int64),
+        next_expiry_ns=np.full(1, NEVER, np.int64),
     )
 
 
@@ -108,45 +111,84 @@ def venue_take_order(
     work.arrive_ns = order.sent_ns - offset_ns + rules.order_latency_ns
     work.arrived, work.expire_ns, work.settle_ns = 0, 0, 0
     work.strike_px, work.settle_px = np.nan, np.nan
+    state.watched[n] = order.row
     state.n_orders[0] = n + 1
 
 
-@kernel
+@inlined
 def venue_row(
     rules: VenueRules, instruments: InstrumentRecords, state: VenueState, row: Record
 ) -> None:
     """A row of the lane's market reaches the venue: orders arrive, fill, expire."""
+    if state.n_orders[0] == 0:
+        return
     k = -1
     if row.kind in (TRADE, QUOTE) and not math.isnan(row.mid):
         k = instruments.base[row.lane] + row.symbol
-        quote, instrument = state.quotes[k], instruments.of[k]
-        if instrument.has_quotes:
-            quote.bid_px, quote.ask_px = row.bid_px, row.ask_px
-        else:
-            quote.bid_px = row.price - 0.5 * instrument.tick
-            quote.ask_px = row.price + 0.5 * instrument.tick
+    if row.ts_recv_ns > state.next_expiry_ns[0] or _is_watched(state, k):
+        _walk(rules, instruments, state, row, k)
+
+
+@inlined
+def _is_watched(state: VenueState, k: int) -> bool:
+    for m in range(state.n_orders[0]):
+        if state.watched[m] == k:
+            return True
+    return False
+
+
+@kernel
+def _walk(
+    rules: VenueRules, instruments: InstrumentRecords, state: VenueState, row: Record, k: int
+) -> None:
+    """Every order that the row can touch, the oldest first."""
+    bid, ask = row.bid_px, row.ask_px
+    if k >= 0 and not instruments.of[k].has_quotes:
+        bid = row.price - 0.5 * instruments.of[k].tick
+        ask = row.price + 0.5 * instruments.of[k].tick
+    expiring = row.ts_recv_ns > state.next_expiry_ns[0]
+    orders, watches, n_orders = state.orders, state.watched, state.n_orders
     m = 0
-    while m < state.n_orders[0]:
-        order = state.orders[m]
-        done = order.lane == GONE
-        if order.lane == row.lane:
+    while m < n_orders[0]:
+        watched, done = watches[m], False
+        if watched == GONE:
+            done = True
+        elif watched == k or expiring:
+            order = orders[m]
             if order.order_type == CONTRACT:
-                done = _contract(rules, instruments, state, order, k, row)
-            elif order.row == k:
-                done = _work(rules, instruments, state, order, m, row)
+                if order.lane == row.lane:
+                    mid = 0.5 * (bid + ask)
+                    done = _contract(rules, instruments, state, order, k, mid, row)
+            elif watched == k:
+                done = _work(rules, instruments, state, order, m, bid, ask, row)
         if done:
             _drop(state, m)
         else:
             m += 1
+    if expiring:
+        _reckon(instruments, state)
 
 
 @kernel
+def _reckon(instruments: InstrumentRecords, state: VenueState) -> None:
+    """When the first contract may settle, in our time."""
+    state.next_expiry_ns[0] = NEVER
+    for m in range(state.n_orders[0]):
+        order = state.orders[m]
+        if order.order_type == CONTRACT and order.arrived:
+            ours_ns = order.expire_ns + instruments.of[order.row].clock_offset_ns
+            state.next_expiry_ns[0] = min(state.next_expiry_ns[0], ours_ns)
+
+
+@inlined
 def _work(
     rules: VenueRules,
     instruments: InstrumentRecords,
     state: VenueState,
     order: Record,
     m: int,
+    bid: float,
+    ask: float,
     row: Record,
 ) -> bool:
     """Market, limit and stop orders; True when the order is done."""
@@ -155,8 +197,8 @@ def _work(
         if row.ts_event_ns < order.arrive_ns:
             return False
         order.arrived = 1
-    side, limit, quote = order.side, order.price, state.quotes[order.row]
-    best = quote.ask_px if side > 0 else quote.bid_px
+    side, limit = order.side, order.price
+    best = ask if side > 0 else bid
     if order.order_type == MARKET:
         code, reason, price = FILLED, order.reason, best
         if order.role == FLATTEN and order.linked and not _cancel_linked(state, m):
@@ -186,29 +228,30 @@ def _cancel_linked(state: VenueState, m: int) -> bool:
     order, found = state.orders[m], False
     for n in range(state.n_orders[0]):
         other = state.orders[n]
-        if n != m and other.ref_id == order.ref_id and other.linked and other.lane != GONE:
-            if other.role != FLATTEN:
-                other.lane = GONE
-                found = True
+        mate = other.ref_id == order.ref_id and other.linked and other.role != FLATTEN
+        if n != m and mate and state.watched[n] != GONE:
+            state.watched[n] = GONE
+            found = True
     return found
 
 
-@kernel
+@inlined
 def _contract(
     rules: VenueRules,
     instruments: InstrumentRecords,
     state: VenueState,
     order: Record,
     k: int,
+    mid: float,
     row: Record,
 ) -> bool:
     """A binary contract: struck at the mid on arrival, settled once the lane's clock passes."""
     if k == order.row:
-        mid = 0.5 * (state.quotes[k].bid_px + state.quotes[k].ask_px)
         if order.arrived == 0 and row.ts_event_ns >= order.arrive_ns:
             order.arrived, order.strike_px = 1, mid
             order.expire_ns = row.ts_event_ns + order.hold_ns
             _report(rules, instruments, state, order, row, FILLED, 0, mid)
+            _reckon(instruments, state)
         if order.arrived == 1 and row.ts_event_ns <= order.expire_ns:
             order.settle_px, order.settle_ns = mid, row.ts_event_ns
     if order.arrived == 0:
@@ -265,7 +308,7 @@ def _fee(instrument: Record, code: int, qty: float, price: float) -> float:
     return round_money(amount * fraction)
 
 
-@kernel
+@inlined
 def next_report(state: VenueState, ts_recv_ns: int, lane: int) -> int:
     """The waiting report that stands first before (`ts_recv_ns`, `lane`) in the order; -1: none.
 
@@ -295,4 +338,5 @@ def _drop(state: VenueState, m: int) -> None:
     last = state.n_orders[0] - 1
     for n in range(m, last):
         state.orders[n] = state.orders[n + 1]
+        state.watched[n] = state.watched[n + 1]
     state.n_orders[0] = last

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from operators.arrays import F8, ArrayOperator, kernel
+from operators.arrays import F8, ArrayOperator, inlined, kernel
 from operators.fibonacci.arbitrage import PAIR_COLUMNS, fold_spread, spread_signal
 from operators.fibonacci.binary import binary_signal
 from operators.fibonacci.spot import rotate_target, spot_signal
@@ -143,7 +143,7 @@ def _fold(
     return n
 
 
-@kernel
+@inlined
 def lane_row(
     rules: LaneRules,
     instruments: InstrumentRecords,
@@ -160,11 +160,7 @@ def lane_row(
         if multiple > state.lanes[lane].multiple:
             state.lanes[lane].multiple = multiple
             if state.lanes[lane].news > 0:
-                state.lanes[lane].news = 0
-                for k in range(base, base + instruments.n_of_lane[lane]):
-                    if state.ticks[k].touched:
-                        state.ticks[k].touched = 0
-                        n = _evaluate(rules, instruments, state, row, k, out, n)
+                n = _evaluate_news(rules, instruments, state, row, out, n)
     if kind in (TRADE, QUOTE):
         if not math.isnan(row.mid):
             k = base + row.symbol
@@ -177,7 +173,7 @@ def lane_row(
     elif kind in (REPORT, CONTROL, HEARTBEAT):
         _head(state, row, out, n, kind, row.symbol)
         to = out[n]
-        to.flags = row.flags
+        to.flags = row["flags"]  # as a name, NumPy's records have another thing of that name
         to.side, to.code, to.role = row.side, row.code, row.role
         to.reason, to.ref_id = row.reason, row.ref_id
         to.price, to.qty, to.ref = row.price, row.qty, row.ref
@@ -186,6 +182,25 @@ def lane_row(
 
 
 @kernel
+def _evaluate_news(
+    rules: LaneRules,
+    instruments: InstrumentRecords,
+    state: LaneState,
+    row: Record,
+    out: Records,
+    n: int,
+) -> int:
+    """Every instrument of the row's lane that had a tick since it was evaluated last."""
+    base = instruments.base[row.lane]
+    state.lanes[row.lane].news = 0
+    for k in range(base, base + instruments.n_of_lane[row.lane]):
+        if state.ticks[k].touched:
+            state.ticks[k].touched = 0
+            n = _evaluate(rules, instruments, state, row, k, out, n)
+    return n
+
+
+@inlined
 def _remember(instruments: InstrumentRecords, state: LaneState, row: Record, k: int) -> None:
     last = state.ticks[k]
     last.mid, last.bid_px, last.ask_px = row.mid, row.bid_px, row.ask_px

@@ -172,7 +172,7 @@ def portfolio_row(
         advance_day(book, row.ts_recv_ns, equity_now(instruments, state))
     if kind == PROPOSAL:
         _choose(instruments, state, row)
-        if row.flags & MSG_LAST:
+        if row["flags"] & MSG_LAST:  # NumPy's records have another thing under `.flags`
             _decide(rules, instruments, state, row, out, n)
             n += 1
     elif kind == REPORT:

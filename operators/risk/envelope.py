@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from operators.arrays import kernel
+from operators.arrays import inlined, kernel
 from operators.execution.orders import OrderType, put_order
 from operators.records import InstrumentRecords, Record, Records, blank_records
 from schemas.kinds import Engine, Kind, ReportCode, Role
@@ -53,6 +53,8 @@ class EnvelopeState(NamedTuple):
     count: I8  # (1,)
     envelopes: Records  # (OPEN_MAX,) ENVELOPE_FIELDS
     mid: F8  # (n,) last mid of each instrument
+    next_deadline_ns: I8  # (1,) no envelope must be left before it
+    n_pairs: I8  # (1,) arbitrage envelopes, which every tick of a leg may end
 
 
 def initial_envelopes(n_instruments: int) -> EnvelopeState:
@@ -61,6 +63,8 @@ def initial_envelopes(n_instruments: int) -> EnvelopeState:
         count=np.zeros(1, np.int64),
         envelopes=blank_records(ENVELOPE_FIELDS, OPEN_MAX),
         mid=np.full(n_instruments, np.nan),
+        next_deadline_ns=np.full(1, NEVER, np.int64),
+        n_pairs=np.zeros(1, np.int64),
     )
 
 
@@ -99,6 +103,7 @@ def open_envelope(
         n += 1
         other = instruments.base[lane] + decision.symbol_second
         envelope.row_second, envelope.waiting = other, 2
+        state.n_pairs[0] += 1
         put_order(
             out, n, lane, decision.seq, SECOND_LEG, MARKET, other, decision.side_second,
             decision.qty_second, np.nan, now_ns, cause,
@@ -106,7 +111,7 @@ def open_envelope(
     return n + 1
 
 
-@kernel
+@inlined
 def envelope_row(
     instruments: InstrumentRecords, state: EnvelopeState, row: Record, out: Records, n: int
 ) -> int:
@@ -115,10 +120,16 @@ def envelope_row(
     if row.kind in (TRADE, QUOTE) and not math.isnan(row.mid):
         moved = instruments.base[row.lane] + row.symbol
         state.mid[moved] = row.mid
-    if state.count[0] == 0:
-        return n
     if row.kind == REPORT:
         n = _after_report(state, row, out, n)
+    elif row.ts_recv_ns >= state.next_deadline_ns[0] or (state.n_pairs[0] > 0 and moved >= 0):
+        n = _walk(state, row, moved, out, n)
+    return n
+
+
+@kernel
+def _walk(state: EnvelopeState, row: Record, moved: int, out: Records, n: int) -> int:
+    """Envelopes of the row's lane that it ends: their time is over, or their pair is back."""
     for e in range(state.count[0]):
         envelope = state.envelopes[e]
         if envelope.lane != row.lane or envelope.leaving or envelope.waiting > 0:
@@ -129,7 +140,19 @@ def envelope_row(
             away = math.log(state.mid[envelope.row] / state.mid[envelope.row_second])
             if (away - envelope.target_px) * envelope.side >= 0.0:
                 n = _leave(envelope, row, Reason.SPREAD_CONVERGED.value, out, n)
+    _reckon(state)
     return n
+
+
+@kernel
+def _reckon(state: EnvelopeState) -> None:
+    """What the next row must be looked at for."""
+    state.next_deadline_ns[0], state.n_pairs[0] = NEVER, 0
+    for e in range(state.count[0]):
+        envelope = state.envelopes[e]
+        if not envelope.leaving:
+            state.next_deadline_ns[0] = min(state.next_deadline_ns[0], envelope.deadline_ns)
+            state.n_pairs[0] += int(envelope.engine == ARBITRAGE)
 
 
 @kernel
@@ -142,6 +165,7 @@ def _after_report(state: EnvelopeState, row: Record, out: Records, n: int) -> in
     if row.role == ROLE_BINARY:
         if not filled:  # settled, refunded or rejected: the contract is over
             _remove(state, e)
+            _reckon(state)
         return n
     if filled:
         signed = row.side * row.qty
@@ -156,6 +180,7 @@ def _after_report(state: EnvelopeState, row: Record, out: Records, n: int) -> in
             n = _entered(envelope, row, out, n)
     if envelope.waiting == 0 and envelope.net == 0.0 and envelope.net_second == 0.0:
         _remove(state, e)
+    _reckon(state)
     return n
 
 

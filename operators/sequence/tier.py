@@ -9,7 +9,7 @@ from operators.sequence.inputs import F4, N_INPUTS, write_inputs
 from operators.sequence.momentum import fold_momentum
 from operators.sequence.place import tick_place
 from schemas.instruments import InstrumentArrays
-from schemas.rows import F8, I8, U8, FeatureRows
+from schemas.rows import F8, I4, I8, U8, FeatureRows
 
 N_OUTPUTS = 6  # p_up, vol_ratio, p_trend_up, p_trend_down, p_range, p_volatile
 MOMENTUM_DIGEST = 0  # what stands for the model where there is none
@@ -116,7 +116,8 @@ class Sequence(ArrayOperator[SequenceState]):
         x = np.empty((rows.kind.size, N_INPUTS), np.float32)
         order = np.empty(rows.kind.size, np.int64)
         stops = np.zeros(state.last_ns.size + 1, np.int64)
-        _gather(self.instruments, rows, state.last_ns, stops, order, x)
+        place, free = np.empty(rows.kind.size, np.int32), np.empty_like(stops)
+        _gather(self.instruments, rows, state.last_ns, stops, order, x, place, free)
         for k in np.flatnonzero(np.diff(stops)):
             span = slice(stops[k], stops[k + 1])
             y, h = predictor.run(x[span, None, :], state.recurrent[None, k : k + 1, :])
@@ -126,21 +127,27 @@ class Sequence(ArrayOperator[SequenceState]):
 
 @kernel
 def _gather(
-    instruments: InstrumentArrays, rows: FeatureRows, last_ns: I8, stops: I8, order: I8, x: F4
+    instruments: InstrumentArrays,
+    rows: FeatureRows,
+    last_ns: I8,
+    stops: I8,
+    order: I8,
+    x: F4,
+    place: I4,
+    free: I8,
 ) -> None:
     """Group the tick rows by instrument k, in order: their rows are order[stops[k]:stops[k + 1]]
-    and their inputs the same part of x. `stops` comes as zeros.
+    and their inputs the same part of x. `stops` comes as zeros; `place` and `free` are scratch.
     """
     base, count, n = instruments.base, instruments.n_of_lane, rows.kind.size
-    place = np.empty(n, np.int32)
     for i in range(n):
         kind, mid, lane, symbol = rows.kind[i], rows.mid[i], rows.lane[i], rows.symbol[i]
         place[i] = tick_place(base, count, kind, mid, lane, symbol)
         if place[i] >= 0:
             stops[place[i] + 1] += 1
     for k in range(last_ns.size):
+        free[k] = stops[k]
         stops[k + 1] += stops[k]
-    free = stops.copy()
     for i in range(n):
         k = place[i]
         if k >= 0:

@@ -1,0 +1,231 @@
+"""The command `trifecta`. Each command lives in a file of its own, loaded when it is called."""
+
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="trifecta",
+    help="A streaming trading desk built as a replayable log.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # a defect shows its plain trace, everything else one line
+    rich_markup_mode="rich",
+)
+models = typer.Typer(help="Models that predict.", no_args_is_help=True)
+bench = typer.Typer(help="Measure what the documents claim.", no_args_is_help=True)
+app.add_typer(models, name="models")
+app.add_typer(bench, name="bench")
+
+RunFolder = Annotated[
+    Path, typer.Argument(metavar="RUN_DIR", help="Folder of the run.", show_default=False)
+]
+AnyRunFolder = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="RUN_DIR",
+        help="Folder of the run; without it, the only one running under runs/.",
+        show_default=False,
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON to stdout, and nothing else there.")]
+
+
+@app.callback()
+def main(
+    context: typer.Context,
+    show_version: Annotated[
+        bool, typer.Option("--version", is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """A streaming trading desk built as a replayable log."""
+    if show_version:
+        typer.echo(f"trifecta {version('trifecta')}")
+        raise typer.Exit
+    del context
+
+
+@app.command(
+    epilog="Exit codes: 0 a report was written; 2 refused, the reason is on stderr; 130 stopped by "
+    "Ctrl-C or SIGTERM, the same command with its --out goes on."
+)
+def run(
+    tape: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="A recording in Parquet; once for each."),
+    ] = None,
+    simulate: Annotated[
+        bool, typer.Option("--simulate", help="A made-up market instead of tapes.")
+    ] = False,
+    rows: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Rows of the made-up market; 500000 if not given."),
+    ] = None,
+    rate: Annotated[
+        float | None,
+        typer.Option(metavar="HZ", min=0.01, help="Its rows per second; 50 if not given."),
+    ] = None,
+    profile: Annotated[
+        str, typer.Option(metavar="embedded|memory", help="Where the log is kept.")
+    ] = "embedded",
+    topology: Annotated[
+        str, typer.Option(metavar="fused", help="How the chain is spread over processes.")
+    ] = "fused",
+    mode: Annotated[
+        str,
+        typer.Option(metavar="backtest|shadow|paper", help="Shadow decides and sends no order."),
+    ] = "backtest",
+    cadence: Annotated[
+        str, typer.Option(metavar="TIME", help="How often to decide: tick, 500ms, 1s, 2m.")
+    ] = "1s",
+    batch: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Rows per batch; no result depends on it.")
+    ] = 512,
+    balance: Annotated[str, typer.Option(metavar="MONEY", help="What it starts with.")] = "100000",
+    seed: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Another one, another made-up market.")
+    ] = 0,
+    from_: Annotated[
+        str | None, typer.Option("--from", metavar="UTC", help="First moment of the tapes to read.")
+    ] = None,
+    to: Annotated[
+        str | None, typer.Option(metavar="UTC", help="First moment no longer to be read.")
+    ] = None,
+    speed: Annotated[
+        float | None,
+        typer.Option(metavar="X", help="Multiple of real time; if not given, all it can."),
+    ] = None,
+    operator: Annotated[
+        str | None,
+        typer.Option(
+            metavar="next-session|none",
+            help="Who ends a cooldown after losses; in a backtest the next session, else nobody.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder of the run, runs/TIME-NAME if not given; unfinished goes on.",
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Run the desk on recorded tapes; with no option, on the sample that comes with it.
+
+    It leaves report.html, report.json, trades.csv and its log in one folder.
+    """
+    from cli.errors import told
+
+    with told():
+        from cli.run import Request
+        from cli.run import run as run_request
+        from flows.settings import RunSettings
+
+        settings = RunSettings(
+            mode=mode, cadence=cadence, balance=balance, seed=seed, operator=operator
+        )
+        request = Request(
+            settings, tuple(tape or ()), simulate, rows, rate, profile, topology, from_, to, batch,
+            speed, out, json,
+        )  # fmt: skip
+        code = run_request(request)
+    raise typer.Exit(code)
+
+
+@app.command()
+def replay(
+    run_dir: RunFolder,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Compare every decision and journal row.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Decide a recorded run again and compare; exit code 1 at the first difference."""
+    from cli.errors import Refused, told
+
+    with told():
+        from cli.replay import replay as replay_run
+
+        if not verify:
+            raise Refused("replay: say what to do with what is decided again: --verify compares it")
+        code = replay_run(run_dir, as_json=json)
+    raise typer.Exit(code)
+
+
+@app.command()
+def report(run_dir: RunFolder, json: Json = False) -> None:
+    """Write the report of a run again, from its log alone; also of one that was stopped."""
+    from cli.errors import told
+
+    with told():
+        from cli.report import report as write_again
+
+        write_again(run_dir, as_json=json)
+
+
+@app.command()
+def halt(run_dir: AnyRunFolder = None) -> None:
+    """Stop a running run from trading; cancels and exits still pass."""
+    _tell(run_dir, "HALT")
+
+
+@app.command()
+def resume(run_dir: AnyRunFolder = None) -> None:
+    """Let a running run trade again: lifts a halt, a cooldown and a drawdown stop."""
+    _tell(run_dir, "RESUME")
+
+
+@app.command()
+def instruments(
+    tape: Annotated[
+        list[Path], typer.Option(metavar="FILE", help="A recording in Parquet; once for each.")
+    ],
+    json: Json = False,
+) -> None:
+    """List the markets that tapes hold, and what is assumed about them."""
+    from cli.errors import told
+
+    with told():
+        from cli.lists import show_instruments
+
+        show_instruments(tape, as_json=json)
+
+
+@models.command("card")
+def card(json: Json = False) -> None:
+    """Print the card of the shipped model: what it reads, was trained on, and how good it was."""
+    from cli.errors import told
+
+    with told():
+        from cli.lists import show_card
+
+        show_card(as_json=json)
+
+
+@bench.command("chain")
+def bench_chain(json: Json = False) -> None:
+    """Rows per second of the whole chain on one core, beside the bare model's."""
+    from cli.errors import told
+
+    with told():
+        from bench.chain import main as measure
+
+        measure(json)
+
+
+def _tell(run_dir: Path | None, command: str) -> None:
+    from cli.errors import told
+
+    with told():
+        from cli.halt import tell
+        from schemas.kinds import Control
+
+        code = tell(run_dir, Control[command])
+    raise typer.Exit(code)
+
+
+if __name__ == "__main__":
+    app()

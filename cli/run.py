@@ -1,0 +1,181 @@
+"""`trifecta run`: a feed through the desk into a folder, and the report of what came of it."""
+
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from time import perf_counter
+
+from rich.console import Console
+
+from cli.errors import STOPPED, Refused, talk
+from cli.files import REPORT_JSON, write_files
+from cli.progress import RowProgress
+from cli.run_dir import RUNS, check_cut, note, prepare
+from cli.times import parse_utc, stamp
+from cli.warm_up import warm_up
+from console.report.collect import FINISHED, collect
+from console.report.terminal import print_summary
+from console.report.timing import Stopwatch
+from flows.desk_run import RunRecord, first_record, run_desk
+from flows.log.api import Log
+from flows.settings import RunSettings, SettingsError
+from models.registry import load_or_fallback
+from models.session import StreamModel
+from venues.feed import Feed
+from venues.simulator import Simulator
+from venues.tape import open_tapes
+
+SAMPLE = Path(__file__).resolve().parents[1] / "tapes/quotes/oanda_EURUSD_20140501_20140509.parquet"
+ROWS, RATE_HZ = 500_000, 50.0  # of --simulate: nearly three hours of its market
+
+
+@dataclass(frozen=True)
+class Request:
+    """What `trifecta run` was asked for; see its options."""
+
+    settings: RunSettings
+    tapes: Sequence[Path] = ()
+    simulate: bool = False
+    rows: int | None = None
+    rate_hz: float | None = None
+    profile: str = "embedded"
+    topology: str = "fused"
+    from_utc: str | None = None
+    to_utc: str | None = None
+    batch_rows: int = 512
+    speed: float | None = None
+    out: Path | None = None
+    json: bool = False
+    command: Sequence[str] = field(default_factory=lambda: sys.argv[1:])
+
+    def __post_init__(self) -> None:
+        if self.profile == "kafka":
+            raise SettingsError(
+                "profile kafka needs a broker, and this version cannot reach one yet; use embedded "
+                "or memory"
+            )
+        if self.profile not in ("memory", "embedded"):
+            raise SettingsError(f"profile must be memory or embedded, was {self.profile!r}")
+        if self.topology == "split":
+            raise SettingsError(
+                "topology split needs the kafka profile, which is not available yet; use fused"
+            )
+        if self.topology != "fused":
+            raise SettingsError(f"topology must be fused, was {self.topology!r}")
+        if self.simulate and self.tapes:
+            raise SettingsError("a run has either tapes or --simulate, not both")
+        if not self.simulate and (self.rows is not None or self.rate_hz is not None):
+            raise SettingsError("--rows and --rate belong to --simulate; cut a tape with --from")
+        if self.simulate and (self.from_utc or self.to_utc):
+            raise SettingsError("--from and --to cut tapes; --rows says how long --simulate runs")
+        if self.batch_rows < 1:
+            raise SettingsError(f"batch must be at least 1 row, was {self.batch_rows}")
+        if self.speed is not None and not 0.0 < self.speed < float("inf"):
+            raise SettingsError(f"speed must be a positive multiple, was {self.speed}")
+
+
+def run(request: Request) -> int:
+    """Run the desk as asked; returns the exit code. Known errors go through `cli.errors.told`."""
+    console = talk()
+    cut = {
+        "from_ns": parse_utc(request.from_utc, option="--from") if request.from_utc else None,
+        "to_ns": parse_utc(request.to_utc, option="--to") if request.to_utc else None,
+    }
+    feed = _feed(request, cut, console)
+    now = datetime.now(UTC)
+    name = "simulated" if request.simulate else Path(feed.names[0]).stem
+    name += f"-and-{len(feed.names) - 1}-more" if len(feed.names) > 1 else ""
+    run_id = f"{stamp(now)}-{name}"
+    folder = request.out or RUNS / run_id
+    log, begun = prepare(folder, request.profile)
+    try:
+        check_cut(log, begun is not None, cut, folder)
+        model, notice = load_or_fallback()
+        if notice:
+            console.print(notice, style="yellow")
+        record = first_record(
+            begun.run_id if begun else run_id,
+            request.settings,
+            profile=request.profile,
+            topology=request.topology,
+            feed=feed,
+            model=model,
+            notice=notice,
+        )
+        return _run(request, console, folder, log, feed, record, model)
+    finally:
+        log.close()
+
+
+def _run(
+    request: Request,
+    console: Console,
+    folder: Path,
+    log: Log,
+    feed: Feed,
+    record: RunRecord,
+    model: StreamModel | None,
+) -> int:
+    if not warm_up(feed, request.settings, record, model, console):
+        console.print("stopped before the first row", style="yellow")
+        return STOPPED
+    watch = Stopwatch()
+    embedded = request.profile == "embedded"
+    with RowProgress(console, feed.n_rows) as progress:
+        started_s = perf_counter()
+        ended = run_desk(
+            log,
+            feed,
+            request.settings,
+            record,
+            model=model,
+            run_dir=folder if embedded else None,
+            batch_rows=request.batch_rows,
+            speed=request.speed,
+            progress=progress.moved,
+            seen=watch.seen,
+        )
+        wall_s = perf_counter() - started_s
+    if ended == "stopped":
+        again = shlex.join(["trifecta", *request.command])
+        again += "" if request.out else f" --out {shlex.quote(str(folder))}"
+        console.print(
+            f"stopped after a snapshot at row {progress.rows:,} of {feed.n_rows:,}"
+            + (f"; this goes on:\n  {again}" if embedded else "; a run in memory ends with it"),
+            style="yellow",
+            soft_wrap=True,
+        )
+        return STOPPED
+    note(log, FINISHED, watch.timing(wall_s).to_json())
+    show(log, folder, console, json=request.json)
+    return 0
+
+
+def show(log: Log, folder: Path, console: Console, *, json: bool) -> None:
+    """Write the report files of a log, and print the report: for people, or as JSON."""
+    report, files = write_files(collect(log), folder)
+    if json:
+        sys.stdout.write((folder / REPORT_JSON).read_text(encoding="utf-8"))
+    else:
+        print_summary(report, console, [str(file) for file in files])
+
+
+def _feed(request: Request, cut: dict[str, int | None], console: Console) -> Feed:
+    if request.simulate:
+        try:
+            return Simulator(
+                seed=request.settings.seed,
+                n_rows=ROWS if request.rows is None else request.rows,
+                rate_hz=RATE_HZ if request.rate_hz is None else request.rate_hz,
+            )
+        except ValueError as error:
+            raise SettingsError(str(error)) from error
+    if request.tapes:
+        return open_tapes(request.tapes, from_ns=cut["from_ns"], to_ns=cut["to_ns"])
+    if not SAMPLE.exists():
+        raise Refused(f"{SAMPLE}: the sample tape is not there; name a tape with --tape")
+    console.print("no tape was named: this is the sample, seven days of EURUSD quotes of 2014")
+    return open_tapes([SAMPLE], from_ns=cut["from_ns"], to_ns=cut["to_ns"])

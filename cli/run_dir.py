@@ -1,0 +1,116 @@
+"""The folder of a run: whether one may begin in it, goes on in it, or is running in it."""
+
+import fcntl
+import json
+import os
+from pathlib import Path
+
+from cli.errors import Refused
+from console.report.collect import FINISHED
+from flows.desk_run import RECORD, RunRecord
+from flows.log.api import Log
+from flows.log.embedded import EmbeddedLog
+from flows.log.memory import MemoryLog
+from flows.log.writer import Writer
+
+RUNS = Path("runs")  # where runs go that name no folder
+LOG = "log.sqlite"
+CUT = "cut"  # key in the log's meta table: --from and --to, which no source's rows may tell apart
+REPORT = "report.json"
+
+
+def open_log(folder: Path) -> EmbeddedLog:
+    """The log of a run's folder; Refused or LogError if there is none."""
+    if not folder.is_dir():
+        raise Refused(f"{folder}: there is no such folder; name the folder of a run")
+    if not (folder / LOG).exists():
+        kind = "its log was in memory and is gone" if (folder / REPORT).exists() else "no run"
+        raise Refused(f"{folder}: holds no {LOG} ({kind}); name the folder of an embedded run")
+    return EmbeddedLog(folder / LOG)
+
+
+def prepare(folder: Path, profile: str) -> tuple[Log, RunRecord | None]:
+    """The log to run on, and the record of the run that goes on there, if one does.
+
+    Refused if the folder holds a finished or a running run, or anything else.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise Refused(f"{folder}: is a file; choose another --out")
+    if not (folder / LOG).exists():
+        if folder.exists() and any(folder.iterdir()):
+            what = "the report of a run" if (folder / REPORT).exists() else "other files"
+            raise Refused(f"{folder}: holds {what} already; choose another --out")
+        folder.mkdir(parents=True, exist_ok=True)
+        return (
+            MemoryLog() if profile == "memory" else EmbeddedLog(folder / LOG, create=True)
+        ), None
+    if profile == "memory":
+        raise Refused(f"{folder}: holds an embedded run; choose another --out, or go on with it")
+    pid = running_pid(folder)
+    if pid is not None:
+        raise Refused(f"{folder}: process {pid} is running there; wait for it or stop it")
+    log = EmbeddedLog(folder / LOG, create=True)  # a log that was never begun is an empty file
+    texts = log.texts()
+    if FINISHED in texts:
+        run_id = RunRecord.from_json(texts[RECORD]).run_id
+        log.close()
+        raise Refused(
+            f"{folder}: run {run_id} is finished; choose another --out, or see its report with "
+            f"'trifecta report {folder}'"
+        )
+    return log, RunRecord.from_json(texts[RECORD]) if RECORD in texts else None
+
+
+def check_cut(log: Log, begun: bool, cut: dict[str, int | None], folder: Path) -> None:
+    """Keep the cut of a new run; Refused if the run that goes on has another."""
+    text = json.dumps(cut, sort_keys=True)
+    if begun:
+        if log.texts().get(CUT) != text:
+            raise Refused(
+                f"{folder}: the run there has another --from or --to; repeat them to go on with "
+                "it, or choose another --out"
+            )
+        return
+    note(log, CUT, text)
+
+
+def note(log: Log, key: str, text: str) -> None:
+    """Put a text into the log's meta table."""
+    writer: Writer = log.writer()
+    try:
+        writer.append([], {key: text})
+    finally:
+        writer.close()
+
+
+def running_pid(folder: Path) -> str | None:
+    """The process that writes the folder's log now, None if none does."""
+    try:
+        file = os.open(folder / f"{LOG}.lock", os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return os.pread(file, 32, 0).decode(errors="replace").strip() or "unknown"
+    finally:
+        os.close(file)
+    return None
+
+
+def running(folder: Path | None) -> Path:
+    """That folder if a run is running there; without one, the only running run under `runs/`."""
+    if folder is not None:
+        open_log(folder).close()
+        if running_pid(folder) is None:
+            raise Refused(f"{folder}: no run is running there, so there is nothing to tell it")
+        return folder
+    found = [each for each in sorted(RUNS.glob("*")) if running_pid(each) is not None]
+    if len(found) == 1:
+        return found[0]
+    names = ", ".join(str(each) for each in found)
+    raise Refused(
+        f"{RUNS}: {len(found)} runs are running ({names}); name the folder of one"
+        if found
+        else f"{RUNS}: no run is running; name the folder of a run that is elsewhere"
+    )
