@@ -1,6 +1,6 @@
 """What a command says when it cannot do as asked: one line, what and where and what to do."""
 
-import sys
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -40,7 +40,11 @@ def talk() -> Console:
 
 @contextmanager
 def told() -> Iterator[None]:
-    """Known errors as one line and an exit code; unknown ones are defects and keep their trace."""
+    """Known errors as one line and an exit code; unknown ones are defects and keep their trace.
+
+    SIGTERM ends a command as Ctrl-C does, wherever a flow does not catch it.
+    """
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     except _KNOWN as error:
@@ -50,7 +54,9 @@ def told() -> Iterator[None]:
         _say(f"{place}{error.strerror or error}", REFUSED)
     except KeyboardInterrupt:
         talk().print("stopped", style="yellow")
-        sys.exit(STOPPED)
+        raise typer.Exit(STOPPED) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _say(text: str, code: int) -> None:

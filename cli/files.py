@@ -20,8 +20,8 @@ def write_files(data: RunData, folder: Path) -> tuple[dict[str, Any], list[Path]
     report = build_report(data, trips)
     made = {
         REPORT_HTML: lambda path: write_page(data, report, trips, path),
-        REPORT_JSON: lambda path: write_json(report, path),
         TRADES_CSV: lambda path: write_trades_csv(trips, path),
+        REPORT_JSON: lambda path: write_json(report, path),  # the last: where it is, all are
     }
     for name, write in made.items():
         _whole(folder / name, write)

@@ -33,16 +33,18 @@ def tell(folder: Path | None, command: Control) -> int:
                     f"{command.name} sent to {folder}, but the run ended before it took it; it "
                     "holds if the run goes on",
                     style="yellow",
+                    soft_wrap=True,
                 )
                 return 0
             if monotonic() > until_s:
                 console.print(
                     f"{command.name} sent to {folder}; the run takes it with its next rows",
                     style="yellow",
+                    soft_wrap=True,
                 )
                 return 0
             sleep(NAP_S)
     finally:
         log.close()
-    console.print(f"{command.name} is in the log of {folder}: {EFFECT[command]}")
+    console.print(f"{command.name} is in the log of {folder}: {EFFECT[command]}", soft_wrap=True)
     return 0

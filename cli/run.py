@@ -106,6 +106,9 @@ def run(request: Request) -> int:
             notice=notice,
         )
         return _run(request, console, folder, log, feed, record, model)
+    except KeyboardInterrupt:  # outside of the flow, which stops by itself
+        console.print(f"stopped; {_again(request, folder)}", style="yellow", soft_wrap=True)
+        return STOPPED
     finally:
         log.close()
 
@@ -140,18 +143,26 @@ def _run(
         )
         wall_s = perf_counter() - started_s
     if ended == "stopped":
-        again = shlex.join(["trifecta", *request.command])
-        again += "" if request.out else f" --out {shlex.quote(str(folder))}"
         console.print(
-            f"stopped after a snapshot at row {progress.rows:,} of {feed.n_rows:,}"
-            + (f"; this goes on:\n  {again}" if embedded else "; a run in memory ends with it"),
+            f"stopped after a snapshot at row {progress.rows:,} of {feed.n_rows:,}; "
+            + _again(request, folder),
             style="yellow",
             soft_wrap=True,
         )
         return STOPPED
-    note(log, FINISHED, watch.timing(wall_s).to_json())
+    if FINISHED not in log.texts():  # else it was stopped while its report was being written
+        note(log, FINISHED, watch.timing(wall_s).to_json())
     show(log, folder, console, json=request.json)
     return 0
+
+
+def _again(request: Request, folder: Path) -> str:
+    """How a run that was stopped goes on."""
+    if request.profile == "memory":
+        return "a run in memory ends with it"
+    command = shlex.join(["trifecta", *request.command])
+    out = "" if request.out else f" --out {shlex.quote(str(folder))}"
+    return f"this goes on:\n  {command}{out}"
 
 
 def show(log: Log, folder: Path, console: Console, *, json: bool) -> None:

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from cli.errors import Refused
+from cli.files import REPORT_JSON
 from console.report.collect import FINISHED
 from flows.desk_run import RECORD, RunRecord
 from flows.log.api import Log
@@ -16,7 +17,6 @@ from flows.log.writer import Writer
 RUNS = Path("runs")  # where runs go that name no folder
 LOG = "log.sqlite"
 CUT = "cut"  # key in the log's meta table: --from and --to, which no source's rows may tell apart
-REPORT = "report.json"
 
 
 def open_log(folder: Path) -> EmbeddedLog:
@@ -24,7 +24,7 @@ def open_log(folder: Path) -> EmbeddedLog:
     if not folder.is_dir():
         raise Refused(f"{folder}: there is no such folder; name the folder of a run")
     if not (folder / LOG).exists():
-        kind = "its log was in memory and is gone" if (folder / REPORT).exists() else "no run"
+        kind = "its log was in memory and is gone" if (folder / REPORT_JSON).exists() else "no run"
         raise Refused(f"{folder}: holds no {LOG} ({kind}); name the folder of an embedded run")
     return EmbeddedLog(folder / LOG)
 
@@ -38,7 +38,7 @@ def prepare(folder: Path, profile: str) -> tuple[Log, RunRecord | None]:
         raise Refused(f"{folder}: is a file; choose another --out")
     if not (folder / LOG).exists():
         if folder.exists() and any(folder.iterdir()):
-            what = "the report of a run" if (folder / REPORT).exists() else "other files"
+            what = "the report of a run" if (folder / REPORT_JSON).exists() else "other files"
             raise Refused(f"{folder}: holds {what} already; choose another --out")
         folder.mkdir(parents=True, exist_ok=True)
         return (
@@ -51,7 +51,7 @@ def prepare(folder: Path, profile: str) -> tuple[Log, RunRecord | None]:
         raise Refused(f"{folder}: process {pid} is running there; wait for it or stop it")
     log = EmbeddedLog(folder / LOG, create=True)  # a log that was never begun is an empty file
     texts = log.texts()
-    if FINISHED in texts:
+    if FINISHED in texts and (folder / REPORT_JSON).exists():
         run_id = RunRecord.from_json(texts[RECORD]).run_id
         log.close()
         raise Refused(

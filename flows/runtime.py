@@ -55,3 +55,4 @@ def _root(error: BaseException) -> BaseException:
     while isinstance(error, BytewaxRuntimeError) and error.__cause__ is not None:
         error = error.__cause__
     return error
+

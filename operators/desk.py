@@ -83,7 +83,7 @@ OUR_FIELDS = frozenset(
         "ref",
     )
 )  # what reports and resumes hold; fmt: skip
-SCRATCH_ROWS = 16_384  # of each output per kernel call; a call that fills them is continued
+SCRATCH_ROWS = 32_768  # of each output per kernel call; a call that fills them is continued
 
 
 class DeskRules(NamedTuple):
@@ -175,7 +175,7 @@ class Desk(ArrayOperator[DeskState]):
                 self._proposals, self._decisions, self._orders, SCRATCH_ROWS,
             )  # fmt: skip
             extra, at = self._extra[:n_extra], self._extra_at[:n_extra] - start
-            part, seq = slice(start, i), records.seq[start:i]
+            part, seq = slice(start, i), records.seq[start:i].copy()
             parts.append(
                 DeskRows(
                     market=_insert(_cut(market, part, seq), extra, at),
@@ -279,7 +279,7 @@ def _blank_row(
 
 def _cut(rows: Rows, part: slice, seq: I8) -> Rows:
     """Views of some rows, with their new seq."""
-    return type(rows)(seq[part], *(column[part] for column in rows[1:]))
+    return type(rows)(seq, *(column[part] for column in rows[1:]))
 
 
 def _insert(rows: Rows, extra: Records, at: I8) -> Rows:
