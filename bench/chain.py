@@ -24,8 +24,7 @@ from flows.desk_run import first_record, run_desk
 from flows.log.memory import MemoryLog
 from flows.parcel import Parcel
 from flows.settings import RunSettings
-from models.registry import load
-from models.registry import SHIPPED
+from models.registry import SHIPPED, load
 from operators.features.tier import Features
 from operators.sequence.tier import Sequence
 from schemas.instruments import InstrumentTable

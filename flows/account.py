@@ -1,6 +1,6 @@
 """Account: every fill as a balanced transaction of the exact ledger.
 
-    market -> journal -> ledger.v1
+market -> journal -> ledger.v1
 """
 
 from functools import partial

@@ -37,9 +37,7 @@ class ControlBox:
     code_version : str
     """
 
-    def __init__(
-        self, run_dir: Path | None, log: Log, writer: Writer, code_version: str
-    ) -> None:
+    def __init__(self, run_dir: Path | None, log: Log, writer: Writer, code_version: str) -> None:
         self._file = None if run_dir is None else run_dir / COMMANDS
         self._writer, self._code_version = writer, code_version
         self._known = _read_all(log)

@@ -1,6 +1,11 @@
 """Decide: lanes propose, the portfolio approves, and the simulated venue answers.
 
     market + features -> desk -> market (numbered, with reports), features, proposals, decisions
+
+A recorded log holds its reports already, so deciding it again takes the lane and portfolio stages
+alone:
+
+    features -> lane -> portfolio -> proposals, decisions
 """
 
 from functools import partial
@@ -9,8 +14,10 @@ from operator import attrgetter
 import bytewax.operators as op
 from bytewax.operators import KeyedStream
 
-from flows.parcel import Parcel, ParcelStep, fill
+from flows.parcel import Parcel, ParcelStep, fill, whole
 from operators.desk import Desk, DeskRules
+from operators.governor.lane import Lane
+from operators.governor.portfolio import Portfolio
 from schemas.instruments import InstrumentTable
 
 
@@ -31,3 +38,23 @@ def steps(
         ),
     )
     return op.stateful_batch("desk", stream, desk)
+
+
+def replay_steps(
+    stream: KeyedStream[Parcel], table: InstrumentTable, rules: DeskRules
+) -> KeyedStream[Parcel]:
+    """The stages that decide, over rows that hold their reports."""
+    lane = partial(
+        ParcelStep,
+        Lane(table.arrays(), rules.lane),
+        read=attrgetter("features"),
+        write=fill(proposals=whole),
+    )
+    portfolio = partial(
+        ParcelStep,
+        Portfolio(table.arrays(), rules.portfolio),
+        read=attrgetter("proposals"),
+        write=fill(decisions=whole),
+    )
+    stream = op.stateful_batch("lane", stream, lane)
+    return op.stateful_batch("portfolio", stream, portfolio)

@@ -1,6 +1,6 @@
 """Execute: orders and execution reports as the JSON rows of their topics.
 
-    orders, report rows -> execute -> orders.v1, reports.v1
+orders, report rows -> execute -> orders.v1, reports.v1
 """
 
 from functools import partial
@@ -22,7 +22,7 @@ def steps(stream: KeyedStream[Parcel], table: InstrumentTable) -> KeyedStream[Pa
     journal = partial(
         ParcelStep,
         OrderJournal(table),
-        read=lambda parcel: (parcel.orders, _reports(parcel.market)),
+        read=lambda parcel: (parcel.orders, _reports(parcel.market)),  # a replay sends no orders
         write=fill(orders=lambda out: out[0], reports=lambda out: out[1]),
     )
     return op.stateful_batch("execute", stream, journal)

@@ -1,6 +1,6 @@
 """Features: one feature row per market row, and the sequence model's prediction on every tick.
 
-    market -> features -> sequence -> ...
+market -> features -> sequence -> ...
 """
 
 from functools import partial

@@ -1,6 +1,6 @@
 """The whole chain in one process: a tape goes in, every topic of the log comes out.
 
-    tape -> ingest -> features -> decide -> execute -> account -> log
+tape -> ingest -> features -> decide -> execute -> account -> log
 """
 
 from collections.abc import Callable

@@ -1,6 +1,6 @@
 """Ingest: source rows, through the quality gate, in order, with heartbeats.
 
-    source -> gate -> (quarantine) -> control -> heartbeats -> ...
+source -> gate -> (quarantine) -> control -> heartbeats -> ...
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -8,8 +8,8 @@ from functools import partial
 from time import monotonic, sleep
 
 import bytewax.operators as op
-from bytewax.operators import KeyedStream
 from bytewax.inputs import FixedPartitionedSource
+from bytewax.operators import KeyedStream
 
 from flows.control import ControlBox
 from flows.log.lane_source import ALL
@@ -25,7 +25,9 @@ from venues.feed import Feed
 NAP_S = 0.02  # while a paced source waits for its next row
 
 
-def steps(stream: KeyedStream[Parcel], table: InstrumentTable, n_sources: int) -> KeyedStream[Parcel]:
+def steps(
+    stream: KeyedStream[Parcel], table: InstrumentTable, n_sources: int
+) -> KeyedStream[Parcel]:
     """Gate, quarantine numbering, control rows and heartbeats."""
     gate = partial(
         ParcelStep,
@@ -160,4 +162,3 @@ def _with_control(parcel: Parcel) -> MarketRows:
     if parcel.control is None:
         return parcel.market
     return concat([parcel.market, parcel.control])
-

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from bytewax.operators import StatefulBatchLogic
@@ -10,6 +11,8 @@ from flows.lane_step import LaneStep
 from flows.log.codec import JsonRow
 from flows.log.stop import hushed
 from operators.arrays import Operator
+from operators.execution.orders import ORDER_FIELDS
+from operators.records import blank_records
 from schemas.rows import DecisionRows, FeatureRows, MarketRows, ProposalRows
 
 
@@ -26,7 +29,7 @@ class Parcel:
     features: FeatureRows | None = None
     proposals: ProposalRows | None = None
     decisions: DecisionRows | None = None
-    orders: list[JsonRow] = field(default_factory=list)
+    orders: Any = field(default_factory=partial(blank_records, ORDER_FIELDS, 0))  # then JSON rows
     reports: list[JsonRow] = field(default_factory=list)
     journal: list[JsonRow] = field(default_factory=list)
 

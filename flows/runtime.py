@@ -55,4 +55,3 @@ def _root(error: BaseException) -> BaseException:
     while isinstance(error, BytewaxRuntimeError) and error.__cause__ is not None:
         error = error.__cause__
     return error
-

@@ -164,8 +164,9 @@ class Desk(ArrayOperator[DeskState]):
     ) -> tuple[DeskState, DeskRows]:
         market, features = rows
         records = blank_records(self._row_fields, market.seq.size)
+        plain = records.view(np.ndarray)
         for name in READ_FIELDS:
-            records[name] = getattr(features, name)
+            plain[name] = getattr(features, name)
         parts: list[DeskRows] = []
         i = 0
         while i < records.size or not parts:
@@ -212,16 +213,18 @@ def _fold(
     while i < rows.size and p < room and d < room and o < room and x < room:
         row = rows[i]
         report = next_report(venue, row.ts_recv_ns, row.lane)
+        lane, t = row.lane, row.ts_recv_ns
         if report >= 0:
-            row = extra[x]
-            _report_row(instruments, next_seq, venue, report, row)
-            extra_at[x] = i
-            x += 1
-        elif rules.resume_next_session and resume_due(book, row.ts_recv_ns):
-            lane, t = row.lane, row.ts_recv_ns
+            lane, t = venue.reports[report].lane, venue.reports[report].due_ns
+        if rules.resume_next_session and resume_due(book, t):  # also before a day's first report
             row = extra[x]
             _blank_row(next_seq, row, CONTROL, lane, NOBODY, t, t)
             row.code = RESUME
+            extra_at[x] = i
+            x += 1
+        elif report >= 0:
+            row = extra[x]
+            _report_row(instruments, next_seq, venue, report, row)
             extra_at[x] = i
             x += 1
         else:

@@ -432,6 +432,13 @@ def test_both_legs_must_be_lent(
     assert Reason(made["reason"]) is reason
 
 
+def test_trades_do_not_make_an_old_quote_young() -> None:
+    quoted = {"bid_px": 149.5, "ask_px": 150.5, "mid": 150.0}
+    rows = [tick(0.5, 150.0), *(trade(at(s), 150.0, **quoted) for s in (30.0, 60.0, 60.6, 62.0))]
+    made = run(ONE, *rows)
+    assert made.reason[made.engine == BINARY].tolist() == [Reason.OK] * 3 + [Reason.STALE_QUOTE] * 2
+
+
 @pytest.mark.parametrize(("age_s", "reason"), [(60, Reason.OK), (61, Reason.ARB_SECOND_STALE)])
 def test_a_stale_partner_is_refused(age_s: int, reason: Reason) -> None:
     two = table(instrument(0, base="BTC"), instrument(1, base="BTC"))
@@ -457,7 +464,7 @@ def test_a_spread_is_learnt_from_the_rows_themselves() -> None:
     assert (made["reason"], made["side"]) == (Reason.OK, -1)
     first = 0.5 ** (600 / 1024)  # what the first observation, at 0.1 %, still weighs
     assert made["target_px"] == pytest.approx(0.002 - 0.001 * first, abs=1e-4)
-    early = arbitrage(*rows[:500], leap, instruments=two, warm=False)
+    early = arbitrage(*rows[:500], venue(0, dear(0.8), 250.0), instruments=two, warm=False)
     assert early["reason"] == Reason.ARB_WARMING_UP
 
 

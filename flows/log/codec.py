@@ -11,7 +11,9 @@ from flows.log.message import Message
 from schemas.rows import arrow_schema, from_batch, to_batch
 from schemas.topics import QUARANTINE, Encoding, Topic, topic_named
 
-ROWS_PER_MESSAGE_MAX = 2048  # 550 kB of feature rows; 512 cost 0.07 us per row more, 1 MB is the bound
+ROWS_PER_MESSAGE_MAX = (
+    2048  # 550 kB of feature rows; 512 cost 0.07 us per row more, 1 MB is the bound
+)
 
 JsonRow = dict[str, Any]
 Table = Any  # a NamedTuple of schemas.rows, or list[JsonRow]

@@ -20,11 +20,11 @@ from operators.execution.orders import ORDER_FIELDS, OrderType
 from operators.records import InstrumentRecords, Record, Records, blank_records
 from operators.risk.worth import round_money
 from schemas.instruments import InstrumentKind
-from schemas.kinds import Kind, ReportCode, Role
+from schemas.kinds import Flag, Kind, ReportCode, Role
 from schemas.reasons import Reason
 from schemas.rows import I8
 
-TRADE, QUOTE = int(Kind.TRADE), int(Kind.QUOTE)
+TRADE, QUOTE, END = int(Kind.TRADE), int(Kind.QUOTE), int(Flag.END)
 MARKET, STOP_ORDER, CONTRACT = int(OrderType.MARKET), int(OrderType.STOP), int(OrderType.BINARY)
 FLATTEN = int(Role.FLATTEN)
 FILLED, FILLED_MAKER = int(ReportCode.FILLED), int(ReportCode.FILLED_MAKER)
@@ -119,8 +119,11 @@ def venue_take_order(
 def venue_row(
     rules: VenueRules, instruments: InstrumentRecords, state: VenueState, row: Record
 ) -> None:
-    """A row of the lane's market reaches the venue: orders arrive, fill, expire."""
-    if state.n_orders[0] == 0:
+    """A row of the lane's market reaches the venue: orders arrive, fill, expire.
+
+    Not so the row that ends the lane: the report that it caused would stand behind it.
+    """
+    if state.n_orders[0] == 0 or row["flags"] & END:
         return
     k = -1
     if row.kind in (TRADE, QUOTE) and not math.isnan(row.mid):
@@ -192,11 +195,10 @@ def _work(
     row: Record,
 ) -> bool:
     """Market, limit and stop orders; True when the order is done."""
+    if row.ts_event_ns < order.arrive_ns:  # also later: a late trade was before the order's time
+        return False
     arriving = order.arrived == 0
-    if arriving:
-        if row.ts_event_ns < order.arrive_ns:
-            return False
-        order.arrived = 1
+    order.arrived = 1
     side, limit = order.side, order.price
     best = ask if side > 0 else bid
     if order.order_type == MARKET:
@@ -250,10 +252,13 @@ def _contract(
         if order.arrived == 0 and row.ts_event_ns >= order.arrive_ns:
             order.arrived, order.strike_px = 1, mid
             order.expire_ns = row.ts_event_ns + order.hold_ns
+            order.settle_px, order.settle_ns = mid, row.ts_event_ns
             _report(rules, instruments, state, order, row, FILLED, 0, mid)
             _reckon(instruments, state)
-        if order.arrived == 1 and row.ts_event_ns <= order.expire_ns:
-            order.settle_px, order.settle_ns = mid, row.ts_event_ns
+        elif order.arrived == 1 and row.ts_event_ns <= order.expire_ns:
+            # A late trade carries the mid of a quote that may stand after the expiry.
+            if row.kind == QUOTE or not instruments.of[k].has_quotes:
+                order.settle_px, order.settle_ns = mid, row.ts_event_ns
     if order.arrived == 0:
         return False
     if row.ts_recv_ns - instruments.of[order.row].clock_offset_ns <= order.expire_ns:

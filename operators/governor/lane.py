@@ -40,8 +40,8 @@ LANE_FIELDS = {
 }
 TICK_FIELDS = {
     "touched": "<i8",  # 1: has news
-    "ts_recv_ns": "<i8",  # of the newest tick, like all that follows
-    "mid": "<f8",
+    "ts_recv_ns": "<i8",  # of the newest quote, or trade of a market without quotes
+    "mid": "<f8",  # as of the newest tick, like all that follows
     "bid_px": "<f8",
     "ask_px": "<f8",
     "atr": "<f8",
@@ -211,7 +211,8 @@ def _remember(instruments: InstrumentRecords, state: LaneState, row: Record, k: 
     last.pivot_before_px, last.window_change = row.pivot_before_px, row.window_change
     last.window_std, last.window_std_slow = row.window_std, row.window_std_slow
     last.n_ticks, last.p_up = row.n_ticks, row.p_up
-    last.ts_recv_ns = row.ts_recv_ns
+    if row.kind == QUOTE or not instruments.of[k].has_quotes:
+        last.ts_recv_ns = row.ts_recv_ns
     for j in range(MAX_PARTNERS):
         other = instruments.partners[k, j]
         if other < 0:

@@ -177,6 +177,7 @@ def portfolio_row(
             n += 1
     elif kind == REPORT:
         _fold_report(rules, instruments, state, row)
+        mark_limits(rules.constitution, book, equity_now(instruments, state))
     elif kind == CONTROL:
         if row.code == HALT:
             book.halted = 1
