@@ -5,9 +5,10 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Literal
 
-from rich import box
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 
 from console.report.words import day
@@ -27,23 +28,34 @@ def show_card(*, as_json: bool) -> None:
     facts.add_column(overflow="fold")
     for name, value in (
         ("model", f"{card.name} {card.version}"),
-        ("file", f"{SHIPPED / 'model.onnx'}, sha256 {card.sha256}"),
+        ("sha256", card.sha256),
         ("made by", card.created_by),
         ("reads", ", ".join(card.inputs)),
         ("predicts", ", ".join(card.outputs)),
-        ("horizon", f"{card.horizon_ticks} ticks of one instrument"),
-        *((f"label {name}", text) for name, text in card.labels.items()),
-        *((f"test {name}", _measure(value)) for name, value in card.metrics.items()),
-        *((f"base rate {name}", f"{rate:.4g}") for name, rate in card.base_rates.items()),
-        *(("limit", text) for text in card.limits),
+        *((f"  {name}", text) for name, text in card.labels.items()),
+        *(("limits" if k == 0 else "", text) for k, text in enumerate(card.limits)),
     ):
         facts.add_row(name, value)
-    seen = _table("trained on", "rows", "from", "to", right=("rows",))
+    seen = _table("trained on", "rows", "from", "until", right=("rows",))
     for file in card.training:
-        seen.add_row(file.path, f"{file.rows:,}", day(file.first_ns), day(file.last_ns))
+        seen.add_row(
+            file.path.removesuffix(".parquet"),
+            f"{file.rows:,}",
+            day(file.first_ns),
+            day(file.last_ns),
+        )
+    scores = _table(
+        "tested on", "moves", "model", "base rate", "momentum",
+        right=("moves", "model", "base rate", "momentum"),
+    )  # fmt: skip
+    for market, found in card.metrics.items():
+        losses = [found["direction"][who]["log_loss"] for who in ("model", "base_rate", "momentum")]
+        scores.add_row(market, f"{found['test_rows_moved']:,}", *(f"{x:.4f}" for x in losses))
     out = Console(highlight=False)
     out.print(facts)
-    out.print(seen)
+    out.print(Padding(seen, (1, 0)))
+    out.print("Log loss of the direction, on rows that nothing was fitted on:")
+    out.print(scores)
 
 
 def show_instruments(tapes: Sequence[Path], *, as_json: bool) -> None:
@@ -53,13 +65,13 @@ def show_instruments(tapes: Sequence[Path], *, as_json: bool) -> None:
         sys.stdout.write(json.dumps([asdict(i) for i in table.instruments], indent=2) + "\n")
         return
     shown = _table(
-        "lane", "instrument", "kind", "quote", "size", "tick", "lot", "maker", "taker", "short",
-        "binary", right=("lane", "size", "tick", "lot", "maker", "taker", "binary"),
+        "lane", "instrument", "kind", "size", "tick", "lot", "maker", "taker", "short", "binary",
+        right=("size", "tick", "lot", "maker", "taker", "binary"),
     )  # fmt: skip
     for i in table.instruments:
         shown.add_row(
-            f"{i.lane}.{i.symbol}", i.id, i.kind.name.lower(), i.quote, i.contract_size, i.tick,
-            i.lot, i.fee_maker, i.fee_taker, "yes" if i.can_short else "no", i.binary_payout,
+            str(i.lane), i.id, i.kind.name.lower(), i.contract_size, i.tick, i.lot, i.fee_maker,
+            i.fee_taker, "yes" if i.can_short else "no", i.binary_payout,
         )  # fmt: skip
     out = Console(highlight=False)
     out.print(shown)
@@ -68,14 +80,9 @@ def show_instruments(tapes: Sequence[Path], *, as_json: bool) -> None:
         out.print(f"  {text}", soft_wrap=True)
 
 
-def _measure(value: object) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {_measure(each)}" for name, each in value.items())
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
 def _table(*names: str, right: tuple[str, ...]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim")
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for name in names:
-        table.add_column(name, justify="right" if name in right else "left", overflow="fold")
+        justify: Literal["left", "right"] = "right" if name in right else "left"
+        table.add_column(name, justify=justify, no_wrap=name != "instrument", overflow="fold")
     return table

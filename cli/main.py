@@ -1,6 +1,6 @@
 """The command `trifecta`. Each command lives in a file of its own, loaded when it is called."""
 
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated
 
@@ -33,18 +33,23 @@ AnyRunFolder = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON to stdout, and nothing else there.")]
 
 
+def _version(wanted: bool) -> None:
+    if wanted:
+        try:
+            typer.echo(f"trifecta {version('trifecta')}")
+        except PackageNotFoundError:
+            typer.echo("trifecta, from a checkout that is not installed")
+        raise typer.Exit
+
+
 @app.callback()
 def main(
-    context: typer.Context,
     show_version: Annotated[
-        bool, typer.Option("--version", is_eager=True, help="Print the version.")
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
     ] = False,
 ) -> None:
     """A streaming trading desk built as a replayable log."""
-    if show_version:
-        typer.echo(f"trifecta {version('trifecta')}")
-        raise typer.Exit
-    del context
 
 
 @app.command(

@@ -15,12 +15,22 @@ from rich.text import Text
 from cli.errors import DIFFERENT, talk
 from cli.progress import RowProgress
 from cli.run_dir import open_log
-from console.report.words import utc
+from console.report.words import UNKNOWN, utc
 from flows.desk_run import RECORD, RunRecord
 from flows.log.errors import LogError
+from flows.recovery import code_version
+from schemas.kinds import Engine, Kind, Role, Side
+from schemas.reasons import Reason
 
-NOTHING = "\N{EN DASH}"
+OTHER_CODE = "the run was recorded by another version of this program, which may decide otherwise."
 TIMES = ("ts_event_ns", "ts_recv_ns")
+WORDS = {  # columns whose numbers have names
+    name: {int(member): member.name for member in words}
+    for name, words in (
+        ("kind", Kind), ("engine", Engine), ("reason", Reason), ("role", Role), ("side", Side),
+        ("side_second", Side),
+    )
+}  # fmt: skip
 
 
 class Verified(Protocol):
@@ -59,8 +69,10 @@ def replay(folder: Path, *, as_json: bool) -> int:
         log.close()
     if as_json:
         sys.stdout.write(_json(record.run_id, found))
-    else:
-        print_verification(found, record.run_id, console)
+        return 0 if found.difference is None else DIFFERENT
+    if record.code_version != code_version():
+        console.print(Text(f"Note: {OTHER_CODE}", style="yellow"))
+    print_verification(found, record.run_id, console)
     return 0 if found.difference is None else DIFFERENT
 
 
@@ -128,10 +140,12 @@ def _sides(difference: Mapping[str, Any]) -> Table:
 
 def _cell(name: str, row: Mapping[str, Any] | None) -> str:
     if row is None or name not in row or row[name] is None:
-        return NOTHING
+        return UNKNOWN
     value = row[name]
     if name in TIMES and isinstance(value, int):
-        return f"{value} ({utc(value)})"
+        return utc(value)  # to the nanosecond
+    if name in WORDS and isinstance(value, int):
+        return f"{value} {WORDS[name].get(value, UNKNOWN)}"
     if isinstance(value, list | dict):
         return json.dumps(value)
     return str(value)

@@ -16,9 +16,10 @@ from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 from flows import account, decide, execute, features
 from flows.desk_run import RECORD, TABLE, RunRecord
 from flows.log.api import Log, Partition
+from flows.log.codec import rows_from
 from flows.log.errors import LogError, PoisonMessageError
 from flows.log.lane_source import ALL, LaneSource
-from flows.log.reader import LaneReader, Window, merge_windows
+from flows.log.reader import LaneReader, Position, Window, merge_windows
 from flows.log.stop import hushed
 from flows.numeric import fingerprint
 from flows.parcel import Parcel
@@ -29,7 +30,7 @@ from models.session import StreamModel
 from schemas.digest import Difference, first_difference, first_difference_json
 from schemas.instruments import InstrumentTable
 from schemas.kinds import Kind
-from schemas.rows import take
+from schemas.rows import concat, take
 from schemas.topics import (
     DECISIONS,
     FEATURES,
@@ -167,7 +168,11 @@ class _Compare(FixedPartitionedSink[Parcel, None]):
 
     def take_in(self, parcel: Parcel) -> None:
         """Compare one batch."""
-        for topic, rows in ((FEATURES, parcel.features), (PROPOSALS, parcel.proposals)):
+        tables: list[tuple[Topic, Any]] = [
+            (FEATURES, parcel.features),
+            (PROPOSALS, parcel.proposals),
+        ]
+        for topic, rows in tables:
             for lane in np.unique(rows.lane).tolist():
                 self._same(topic, lane, take(rows, rows.lane == lane))
         self._same(DECISIONS, 0, parcel.decisions)
@@ -186,6 +191,8 @@ class _Compare(FixedPartitionedSink[Parcel, None]):
             if cursor.topic in READ_ONLY:
                 while cursor.next(BATCH_ROWS) is not None:
                     pass
+                if cursor.poison is not None:
+                    raise cursor.poison
                 continue
             rest = cursor.next(1)
             if rest is not None:
@@ -197,10 +204,17 @@ class _Compare(FixedPartitionedSink[Parcel, None]):
             return
         cursor = self._cursors[(topic.name, lane)]
         start = cursor.n_read
-        try:
-            recorded = cursor.next(n)
-        except PoisonMessageError as poison:
-            raise _unreadable_row(topic, start, poison, rows) from None
+        recorded = cursor.next(n)
+        n_read = cursor.n_read - start
+        if cursor.poison is not None and n_read < n:  # equal up to what cannot be read?
+            self._equal(topic, start, recorded, rows_from(rows, 0, n_read))
+            due = _extra(rows_from(rows, n_read))
+            why = {"unreadable": str(cursor.poison)}
+            found = Difference(n_read, ("unreadable",), why, due.recorded)
+            raise _DifferentError(topic, start, found)
+        self._equal(topic, start, recorded, rows)
+
+    def _equal(self, topic: Topic, start: int, recorded: Any, rows: Any) -> None:
         if isinstance(rows, list):
             difference = first_difference_json(recorded or [], rows)
         else:
@@ -224,30 +238,43 @@ class _ComparePart(StatefulSinkPartition[Parcel, None]):
 
 
 class _Cursor:
-    """Reads one recorded partition row by row, up to its end."""
+    """Reads one recorded partition row by row, up to its end or to a message that is damaged."""
 
     def __init__(self, log: Log, topic: Topic, lane: int, ends: dict[Partition, int]) -> None:
         self.topic = topic
         self.n_read = 0
-        partition = (topic.name, lane)
-        self._reader = LaneReader(
-            log, [partition], state=None, merge=False, ends={partition: ends[partition]}
-        )
+        self.poison: PoisonMessageError | None = None
+        self._log, self._partition = log, (topic.name, lane)
+        self._reader = self._open(None, ends[self._partition])
 
     def next(self, n: int) -> Any:
         """The next rows, at most `n`; None at the end."""
         parts: list[Any] = []
         while n > 0 and not self._reader.done():
-            for rows in self._reader.window(n).values():
+            try:
+                window = self._reader.window(n)
+            except PoisonMessageError as poison:  # readers look ahead: what is sound comes first
+                if self.poison is not None or poison.offset is None:
+                    raise
+                self.poison = poison
+                self._reader = self._open(self._reader.state(), poison.offset)
+                continue
+            for rows in window.values():
                 size = len(rows) if isinstance(rows, list) else rows.seq.size
                 parts.append(rows)
                 n -= size
                 self.n_read += size
         if not parts:
             return None
-        if isinstance(parts[0], list):
-            return [row for part in parts for row in part]
-        return type(parts[0])(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+        return [row for part in parts for row in part] if _is_json(parts) else concat(parts)
+
+    def _open(self, state: dict[Partition, Position] | None, end: int) -> LaneReader:
+        ends = {self._partition: end}
+        return LaneReader(self._log, [self._partition], state=state, merge=False, ends=ends)
+
+
+def _is_json(parts: list[Any]) -> bool:
+    return isinstance(parts[0], list)
 
 
 def _recorded_run(log: Log) -> tuple[RunRecord, InstrumentTable]:
@@ -287,18 +314,6 @@ def _extra(recorded: Any) -> Difference:
     return found
 
 
-def _unreadable_row(
-    topic: Topic, start: int, poison: PoisonMessageError, rows: Any
-) -> _DifferentError:
-    """The recorded row cannot be read; what it should have been is shown beside that."""
-    skip = max(poison.seq - _first_seq(rows), 0)
-    due = _extra(rows[skip:] if isinstance(rows, list) else take(rows, slice(skip, None)))
-    why = {"unreadable": str(poison)}
-    return _DifferentError(
-        topic, start, Difference(skip, ("unreadable",), why, redecided=due.recorded)
-    )
-
-
 def _unreadable(poison: PoisonMessageError) -> dict[str, Any]:
     return {
         "topic": poison.topic,
@@ -307,7 +322,3 @@ def _unreadable(poison: PoisonMessageError) -> dict[str, Any]:
         "recorded": {"lane": poison.lane, "seq": poison.seq, "unreadable": str(poison)},
         "redecided": None,
     }
-
-
-def _first_seq(rows: Any) -> int:
-    return int(rows[0]["seq"]) if isinstance(rows, list) else int(rows.seq[0])

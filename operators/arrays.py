@@ -104,13 +104,17 @@ if _numba_wanted():
     use_kernel_cache()
     import numba
 
+    _njit: Any = numba.njit  # its stubs know no `_nrt`
+
+    _OPTIONS: dict[str, Any] = {"error_model": "numpy", "_nrt": False}  # no arrays, no references
+
     def kernel(function: F) -> F:
         """Compile a row loop; with TRIFECTA_NO_NUMBA=1 it stays Python and gives the same bytes.
 
         A kernel makes no arrays: it works on those that it is given, so numba need not count
         references (measured on the desk: counting took three quarters of its time).
         """
-        compiled: F = numba.njit(cache=True, error_model="numpy", _nrt=False)(function)
+        compiled: F = _njit(cache=True, **_OPTIONS)(function)
         return compiled
 
     def inlined(function: F) -> F:
@@ -118,7 +122,7 @@ if _numba_wanted():
 
         A call hands every array of its arguments over in seven machine words, 50 to 100 ns.
         """
-        compiled: F = numba.njit(inline="always", error_model="numpy", _nrt=False)(function)
+        compiled: F = _njit(inline="always", **_OPTIONS)(function)
         return compiled
 
 else:

@@ -236,9 +236,7 @@ def _fold(
         o = envelope_row(instruments, envelopes, row, orders, o)
         p = lane_row(rules.lane, instruments, lanes, row, proposals, p)
         for j in range(first_proposal, p):
-            d = portfolio_row(
-                rules.portfolio, instruments, portfolio, proposals[j], decisions, d
-            )
+            d = portfolio_row(rules.portfolio, instruments, portfolio, proposals[j], decisions, d)
         for j in range(first_decision, d):
             if decisions[j].approved:
                 o = open_envelope(instruments, envelopes, decisions[j], orders, o)

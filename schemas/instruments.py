@@ -42,7 +42,7 @@ class Instrument:
     fee_maker: str  # fraction of notional; positive is paid
     fee_taker: str
     can_short: bool
-    has_quotes: bool  # False: trades only; the venue then fills at the last trade, half a tick worse
+    has_quotes: bool  # False: trades only; the venue then fills half a tick off the last trade
     binary_payout: str  # fraction of the stake paid on a win; "0" where not offered
     clock_offset_ns: int  # our clock minus the venue's, the fastest row counting as 1 ms
     assumed: str  # which of these values are assumptions, in words; "" where the venue states all
@@ -71,7 +71,7 @@ class InstrumentArrays(NamedTuple):
     binary_payout: F8
     clock_offset_ns: Any  # I8
     partners: I4  # (n, MAX_PARTNERS) rows of the same asset at other venues or contracts, -1 none
-    rate_row: I4  # row whose mid turns the quote asset into the desk's currency; -1 rate is 1, -2 none
+    rate_row: I4  # row whose mid turns quote into the desk's currency; -1: rate is 1, -2: none
     rate_inverse: I1  # 1 where that mid must be inverted
 
 
@@ -176,7 +176,7 @@ class InstrumentTable:
         """Per row: where the rate from its quote asset to the desk's currency comes from."""
         desk = currency(self.desk_currency)
         found: dict[str, tuple[int, int]] = {desk: (-1, 0)}
-        for k, i in enumerate(self.instruments):  # the first market that can convert, in table order
+        for k, i in enumerate(self.instruments):  # the first market that converts, in table order
             if currency(i.quote) == desk:
                 found.setdefault(currency(i.base), (k, 0))
             elif currency(i.base) == desk:

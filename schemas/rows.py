@@ -32,8 +32,8 @@ class MarketRows(NamedTuple):
     side (of the level), price, qty (0 removes), flags SNAPSHOT. BAR uses open, high, low, price
     (close), qty (volume), and ref (interval in seconds). FUNDING uses price (rate, a fraction) and
     ref (interval in seconds). OPEN_INTEREST uses qty. MARK uses price (mark), ref (index price).
-    REPORT uses side, price, qty, ref (fee in the settle asset, positive is paid), ref_id (envelope),
-    code, role, reason. CONTROL uses code. HEARTBEAT uses nothing more.
+    REPORT uses side, price, qty, ref (fee in the settle asset, positive is paid), ref_id
+    (envelope), code, role, reason. CONTROL uses code. HEARTBEAT uses nothing more.
     """
 
     seq: I8  # contiguous per lane from 0
@@ -244,7 +244,9 @@ def concat(parts: list[Rows]) -> Rows:
 
 def to_batch(rows: Any) -> pa.RecordBatch:
     """The Arrow batch of a table: NaN becomes null."""
-    arrays = [_nullable(column) if column.dtype.kind == "f" else pa.array(column) for column in rows]
+    arrays = [
+        _nullable(column) if column.dtype.kind == "f" else pa.array(column) for column in rows
+    ]
     return pa.RecordBatch.from_arrays(arrays, schema=arrow_schema(type(rows)))
 
 

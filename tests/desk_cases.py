@@ -73,6 +73,16 @@ def records_like(fields: dict[str, str], n: int) -> Records:
     return blank_records(fields, n)
 
 
+def reason_of(code: Any) -> Reason:
+    """The reason of a code on a row."""
+    return next(reason for reason in Reason if reason == code)
+
+
+def row_at(rows: Any, i: int) -> dict[str, Any]:
+    """One row of a table, by column."""
+    return {name: column[i] for name, column in zip(rows._fields, rows, strict=True)}
+
+
 def _row(ts_ns: int, kind: Kind, **more: Any) -> dict[str, Any]:
     usual = {
         "kind": kind, "flags": Flag.MSG_LAST, "lane": 0, "symbol": 0, "ref_id": NO_ID,

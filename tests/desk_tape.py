@@ -1,5 +1,7 @@
 """A made market of two lanes that keeps the whole desk busy: for properties, not for prices."""
 
+from typing import Any
+
 import numpy as np
 
 from schemas.instruments import InstrumentKind, InstrumentTable
@@ -12,8 +14,13 @@ OFFSETS_NS = [0, 250 * MS, -3 * MS, 0, 2 * SECOND]
 
 
 def desk_table(lanes: int = 4) -> InstrumentTable:
-    """Lane 0: one asset at three venues, one of them inverse. Lane 2: two, one of trades alone."""
-    coin = {"base": "BTC", "quote": "USDT", "settle": "USDT", "fee_taker": "0.00002"}
+    """Lane 0: an asset at three venues, one of them inverse. Lane 2: two, one of trades alone."""
+    coin: dict[str, Any] = {
+        "base": "BTC",
+        "quote": "USDT",
+        "settle": "USDT",
+        "fee_taker": "0.00002",
+    }
     return table(
         instrument(0, clock_offset_ns=OFFSETS_NS[0], **coin),
         instrument(1, clock_offset_ns=OFFSETS_NS[1], kind=InstrumentKind.LINEAR,

@@ -63,9 +63,7 @@ def test_the_pool_multiplies_odds(p: Fraction, factor: Fraction) -> None:
     assert pooled(float(p), math.log(factor)) == pytest.approx(float(odds / (1 + odds)), rel=1e-12)
 
 
-@pytest.mark.parametrize(
-    ("stretch", "expected"), [(0.0, 0.0), (1.0, 0.5), (2.0, 0.8), (3.0, 0.9)]
-)
+@pytest.mark.parametrize(("stretch", "expected"), [(0.0, 0.0), (1.0, 0.5), (2.0, 0.8), (3.0, 0.9)])
 def test_cantelli_at_whole_deviations(stretch: float, expected: float) -> None:
     assert reversion_confidence(stretch) == pytest.approx(expected)
 

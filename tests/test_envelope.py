@@ -1,4 +1,4 @@
-"""Promise: what an approved envelope sends is a function of the envelope, its reports and its market.
+"""Promise: what an envelope sends is a function of itself, its reports and its market.
 
 Timelines are in milliseconds; the market is told as bid/ask or mid, the orders by their roles.
 """
@@ -29,6 +29,7 @@ from tests.desk_cases import (
     instrument,
     lonely,
     quote,
+    reason_of,
     record_of,
     records_like,
     report,
@@ -64,9 +65,7 @@ class Envelopes:
             "stake": 100.0, "stop_px": 95.0, "target_px": 110.0, "hold_ns": HOLD * MS,
         }  # fmt: skip
         decision = record_of(record_fields(DecisionRows), {**usual, **more})
-        return self._sent(
-            open_envelope(self.instruments, self.state, decision, self.out, 0)
-        )
+        return self._sent(open_envelope(self.instruments, self.state, decision, self.out, 0))
 
     def see(self, row: dict[str, Any]) -> list[Sent]:
         record = record_of(ROW_FIELDS, {"seq": 88, **row})
@@ -83,23 +82,26 @@ class Envelopes:
         ref_id: int = 5, **more: Any,
     ) -> list[Sent]:  # fmt: skip
         price = NAN if code == REJECTED else 100.0
-        return self.see(report(START + round(ms * MS), ref_id, role, code, side, qty, price, **more))
+        return self.see(
+            report(START + round(ms * MS), ref_id, role, code, side, qty, price, **more)
+        )
 
     def _sent(self, n: int) -> list[Sent]:
         return [
-            (Role(o.role), OrderType(o.order_type), Side(o.side), float(o.qty)) for o in self.out[:n]
+            (Role(o.role), OrderType(o.order_type), Side(o.side), float(o.qty))
+            for o in self.out[:n]
         ]
 
     @property
     def reasons(self) -> list[Reason]:
-        return [Reason(o.reason) for o in self.out[:2]]
+        return [reason_of(o.reason) for o in self.out[:2]]
 
     @property
     def is_open(self) -> bool:
-        return bool(self.state.count[0])
+        return bool(self.state.n_open[0])
 
 
-# -- what an approval sends --------------------------------------------------------------------------
+# -- what an approval sends -----------------------------------------------------------------------
 
 # fmt: off
 APPROVALS = [
@@ -127,7 +129,7 @@ def test_an_envelope_of_another_lane_has_rows_of_that_lane() -> None:
     assert (desk.out[0].lane, desk.out[0].row) == (2, 2)
 
 
-# -- spot ------------------------------------------------------------------------------------------------
+# -- spot -----------------------------------------------------------------------------------------
 
 
 def long() -> Envelopes:
@@ -217,7 +219,7 @@ def test_the_holding_time_counts_from_the_answer_and_not_from_the_approval() -> 
     assert desk.beat(3000) == [(FLATTEN, MARKET, SELL, 2.0)]
 
 
-# -- binary ------------------------------------------------------------------------------------------------
+# -- binary ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("code", [WON, LOST, REFUNDED])
@@ -238,7 +240,7 @@ def test_a_rejected_contract_is_over() -> None:
     assert not desk.is_open
 
 
-# -- arbitrage ---------------------------------------------------------------------------------------------
+# -- arbitrage ------------------------------------------------------------------------------------
 
 
 def paired(side: Side = SELL) -> Envelopes:
@@ -302,9 +304,9 @@ def test_a_pair_waits_for_both_answers_before_it_leaves() -> None:
 # fmt: off
 LEGS = [
     # what                                        first     second    flattens
-    ("the second is missing",                     FILLED,   REJECTED, [(FLATTEN, MARKET, BUY, 2.0)]),
-    ("the first is missing",                      REJECTED, FILLED,   [(LEG_FLATTEN, MARKET, SELL, 3.0)]),
-    ("both are missing",                          REJECTED, REJECTED, []),
+    ("the second is missing", FILLED,   REJECTED, [(FLATTEN, MARKET, BUY, 2.0)]),
+    ("the first is missing",  REJECTED, FILLED,   [(LEG_FLATTEN, MARKET, SELL, 3.0)]),
+    ("both are missing",      REJECTED, REJECTED, []),
 ]
 # fmt: on
 
@@ -331,7 +333,7 @@ def test_a_leg_alone_is_flattened(
         assert not desk.is_open
 
 
-# -- many at once ------------------------------------------------------------------------------------------
+# -- many at once ---------------------------------------------------------------------------------
 
 
 def test_as_many_as_the_portfolio_opens_can_leave_on_one_row() -> None:

@@ -1,6 +1,7 @@
 """Promise: levels, zones and signals are drawn from the last confirmed leg, and only from it."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -151,8 +152,8 @@ def folded(spreads: F8) -> F8:
     return memory
 
 
-def weights(n: int, half_life: float) -> F8:
-    """Of n observations, oldest first: each counts half after a half-life, the first has the rest."""
+def weights(n: int, half_life: float) -> Any:
+    """Of n observations, oldest first: half after a half-life; the first has the rest."""
     keep = 0.5 ** (1.0 / half_life)
     made = (1.0 - keep) * keep ** np.arange(n - 1, -1, -1.0)
     made[0] = keep ** (n - 1)
@@ -200,7 +201,7 @@ A_OK, WARM, NEAR, COST, LOUD = (
 )
 # fmt: off
 TIMING = [  # stretched from 2 deviations on, costs 0.0015
-    # what                               memory                          spread   reason side stretch
+    # what  memory  spread  reason side stretch
     ("here is dear: sell here",          {},                             0.003,   A_OK,  -1,  3.0),
     ("here is cheap: buy here",          {},                             -0.003,  A_OK,   1,  3.0),
     ("the mean is what counts",          {"mean": 0.01},                 0.007,   A_OK,   1,  3.0),

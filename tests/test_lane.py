@@ -3,6 +3,7 @@ nothing of money.
 """
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,9 @@ from tests.desk_cases import (
     instrument,
     lonely,
     quote,
+    reason_of,
     report,
+    row_at,
     table,
     trade,
 )
@@ -51,7 +54,7 @@ def at(seconds: float) -> int:
     return START + round(seconds * SECOND)
 
 
-# -- cadence -----------------------------------------------------------------------------------
+# -- cadence --------------------------------------------------------------------------------------
 
 ONE = table(lonely(0))
 
@@ -74,15 +77,15 @@ BEAT = Kind.HEARTBEAT
 # fmt: off
 CADENCE = [  # decide each second; q = a quote at that second, h = a heartbeat
     # what                                      rows                               evaluations
-    #                                                                              (second, row, mid)
+    #  (second, row, mid)
     ("within one second nothing is decided",
-        [("q", 0.1, 150.0), ("q", 0.2, 151.0), ("q", 0.9, 152.0)],                 []),
+        [("q", 0.1, 150.0), ("q", 0.2, 151.0), ("q", 0.9, 152.0)],                  []),
     ("the first row past a multiple evaluates on the state before it",
-        [("q", 0.1, 150.0), ("q", 0.9, 151.0), ("q", 1.2, 152.0)],                 [(1.2, 2, 151.0)]),
+        [("q", 0.1, 150.0), ("q", 0.9, 151.0), ("q", 1.2, 152.0)], [(1.2, 2, 151.0)]),
     ("exactly on the multiple is past it",
-        [("q", 0.1, 150.0), ("q", 1.0, 151.0)],                                    [(1.0, 1, 150.0)]),
+        [("q", 0.1, 150.0), ("q", 1.0, 151.0)], [(1.0, 1, 150.0)]),
     ("a heartbeat will do",
-        [("q", 0.1, 150.0), ("h", 1.5)],                                           [(1.5, 1, 150.0)]),
+        [("q", 0.1, 150.0), ("h", 1.5)], [(1.5, 1, 150.0)]),
     ("multiples that were skipped give one evaluation",
         [("q", 0.1, 150.0), ("h", 7.5), ("q", 8.1, 151.0), ("h", 9.0)],
         [(7.5, 1, 150.0), (9.0, 3, 151.0)]),
@@ -90,9 +93,9 @@ CADENCE = [  # decide each second; q = a quote at that second, h = a heartbeat
         [("q", 0.1, 150.0), ("h", 1.0), ("h", 2.0), ("q", 2.5, 151.0), ("h", 3.0)],
         [(1.0, 1, 150.0), (3.0, 4, 151.0)]),
     ("the first row has nothing before it",
-        [("q", 5.0, 150.0)],                                                       []),
+        [("q", 5.0, 150.0)],                                                        []),
     ("a quote without a mid is no news, but moves the clock",
-        [("q", 0.1, 150.0), ("q", 1.1, NAN), ("h", 2.0)],                          [(1.1, 1, 150.0)]),
+        [("q", 0.1, 150.0), ("q", 1.1, NAN), ("h", 2.0)], [(1.1, 1, 150.0)]),
 ]
 # fmt: on
 
@@ -124,7 +127,10 @@ def test_only_instruments_with_news_are_evaluated_in_table_order() -> None:
 def test_each_lane_has_its_own_clock() -> None:
     two = table(lonely(0), lonely(0, lane=2))
     rows = [
-        tick(0.1, 100.0), tick(0.2, 200.0, lane=2), heartbeat(at(1.0)), heartbeat(at(1.5), lane=2)
+        tick(0.1, 100.0),
+        tick(0.2, 200.0, lane=2),
+        heartbeat(at(1.0)),
+        heartbeat(at(1.5), lane=2),
     ]
     assert evaluations(run(two, *rows, rules=EACH_SECOND)) == [
         (1.0, 1, 100.0, 0), (1.5, 1, 200.0, 0)
@@ -134,10 +140,14 @@ def test_each_lane_has_its_own_clock() -> None:
 def test_on_each_tick_the_tick_itself_is_seen() -> None:
     two = table(lonely(0), lonely(1))
     rows = [tick(0.1, 150.0), tick(0.1, 90.0, symbol=1), tick(0.2, 151.0), heartbeat(at(1.0))]
-    assert evaluations(run(two, *rows)) == [(0.1, 0, 150.0, 0), (0.1, 1, 90.0, 1), (0.2, 2, 151.0, 0)]
+    assert evaluations(run(two, *rows)) == [
+        (0.1, 0, 150.0, 0),
+        (0.1, 1, 90.0, 1),
+        (0.2, 2, 151.0, 0),
+    ]
 
 
-# -- the shape of an evaluation ------------------------------------------------------------------
+# -- the shape of an evaluation -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -176,8 +186,19 @@ def test_reports_controls_and_heartbeats_pass_behind_what_they_release() -> None
     assert made.kind.tolist() == [P, P, P, Kind.REPORT, Kind.CONTROL, Kind.HEARTBEAT]
     assert made.market_seq.tolist() == [1, 1, 1, 1, 2, 3]
     assert made.seq.tolist() == list(range(6))
-    passed = {name: column[3] for name, column in zip(made._fields, made, strict=True)}
-    for name in ("side", "code", "role", "reason", "ref_id", "price", "qty", "ref", "symbol", "flags"):
+    passed = row_at(made, 3)
+    for name in (
+        "side",
+        "code",
+        "role",
+        "reason",
+        "ref_id",
+        "price",
+        "qty",
+        "ref",
+        "symbol",
+        "flags",
+    ):
         assert passed[name] == answer[name], name
     assert made.code[4] == Control.HALT
     assert made.symbol[3:].tolist() == [0, NO_SYMBOL, NO_SYMBOL]
@@ -194,57 +215,83 @@ def test_books_bars_and_the_like_do_not_pass() -> None:
 # half a dollar to each side of mid. Each row differs from a good one by what is named.
 # fmt: off
 REASONS = [
-    # what                               instrument              tick                       engine     reason
-    ("a good binary",                    {},                     {"mid": 150.0},            BINARY,    Reason.OK),
-    ("a good spot",                      {},                     {"mid": 138.2},            SPOT,      Reason.OK),
-    ("too few ticks",                    {},                     {"n_ticks": 511.0},        BINARY,    Reason.WARMING_UP),
-    ("just enough ticks",                {},                     {"n_ticks": 512.0},        BINARY,    Reason.OK),
-    ("ticks not counted",                {},                     {"n_ticks": NAN},          SPOT,      Reason.WARMING_UP),
-    ("no ATR yet",                       {},                     {"atr": NAN},              SPOT,      Reason.WARMING_UP),
-    ("no slow deviation yet",            {},                     {"window_std_slow": NAN},  ARBITRAGE, Reason.ARB_NO_SECOND_VENUE),
-    ("no slow deviation yet",            {},                     {"window_std_slow": NAN},  BINARY,    Reason.WARMING_UP),
-    ("no bid",                           {},                     {"bid_px": NAN},           BINARY,    Reason.NO_TWO_SIDED_QUOTE),
-    ("an ask of zero",                   {},                     {"ask_px": 0.0},           SPOT,      Reason.NO_TWO_SIDED_QUOTE),
-    ("a price that never moved",         {},                     {"atr": 0.0},              SPOT,      Reason.NO_TWO_SIDED_QUOTE),
-    ("no binaries here",                 {"binary_payout": "0"}, {},                        BINARY,    Reason.BINARY_NOT_OFFERED),
-    ("binary without a swing",           {},                     {"pivot_before_px": NAN},  BINARY,    Reason.BINARY_NO_SWING),
-    ("binary out of zone",               {},                     {"mid": 190.0},            BINARY,    Reason.BINARY_OUT_OF_ZONE),
-    ("the model does not believe it",    {},                     {"p_up": 0.45},            BINARY,    Reason.BINARY_EDGE_BELOW_COST),
-    ("nothing converts the quote asset", {"quote": "PLN"},       {"mid": 138.2},            SPOT,      Reason.SPOT_NOT_TRADABLE),
-    ("spot without a swing",             {},                     {"pivot_px": NAN},         SPOT,      Reason.SPOT_NO_SWING),
-    ("spot out of zone",                 {},                     {"mid": 150.0},            SPOT,      Reason.SPOT_OUT_OF_ZONE),
-    ("a short that nobody lends",        {"can_short": False},
-                     {"mid": 161.8, "pivot_before_px": 200.0, "pivot_px": 100.0},           SPOT,      Reason.SPOT_NO_SHORT),
-    ("that short, lent",                 {},
-                     {"mid": 161.8, "pivot_before_px": 200.0, "pivot_px": 100.0},           SPOT,      Reason.OK),
+    # what  instrument  tick  engine  reason
+    ("a good binary",
+        {}, {"mid": 150.0}, BINARY, Reason.OK),
+    ("a good spot",
+        {}, {"mid": 138.2}, SPOT, Reason.OK),
+    ("too few ticks",
+        {}, {"n_ticks": 511.0}, BINARY, Reason.WARMING_UP),
+    ("just enough ticks",
+        {}, {"n_ticks": 512.0}, BINARY, Reason.OK),
+    ("ticks not counted",
+        {}, {"n_ticks": NAN}, SPOT, Reason.WARMING_UP),
+    ("no ATR yet",
+        {}, {"atr": NAN}, SPOT, Reason.WARMING_UP),
+    ("no slow deviation yet",
+        {}, {"window_std_slow": NAN}, ARBITRAGE, Reason.ARB_NO_SECOND_VENUE),
+    ("no slow deviation yet",
+        {}, {"window_std_slow": NAN}, BINARY, Reason.WARMING_UP),
+    ("no bid",
+        {}, {"bid_px": NAN}, BINARY, Reason.NO_TWO_SIDED_QUOTE),
+    ("an ask of zero",
+        {}, {"ask_px": 0.0}, SPOT, Reason.NO_TWO_SIDED_QUOTE),
+    ("a price that never moved",
+        {}, {"atr": 0.0}, SPOT, Reason.NO_TWO_SIDED_QUOTE),
+    ("no binaries here",
+        {"binary_payout": "0"}, {}, BINARY, Reason.BINARY_NOT_OFFERED),
+    ("binary without a swing",
+        {}, {"pivot_before_px": NAN}, BINARY, Reason.BINARY_NO_SWING),
+    ("binary out of zone",
+        {}, {"mid": 190.0}, BINARY, Reason.BINARY_OUT_OF_ZONE),
+    ("the model does not believe it",
+        {}, {"p_up": 0.45}, BINARY, Reason.BINARY_EDGE_BELOW_COST),
+    ("nothing converts the quote asset",
+        {"quote": "PLN"}, {"mid": 138.2}, SPOT, Reason.SPOT_NOT_TRADABLE),
+    ("spot without a swing",
+        {}, {"pivot_px": NAN}, SPOT, Reason.SPOT_NO_SWING),
+    ("spot out of zone",
+        {}, {"mid": 150.0}, SPOT, Reason.SPOT_OUT_OF_ZONE),
+    ("a short that nobody lends",
+        {"can_short": False}, {"mid": 161.8, "pivot_before_px": 200.0, "pivot_px": 100.0}, SPOT,
+        Reason.SPOT_NO_SHORT),
+    ("that short, lent",
+        {}, {"mid": 161.8, "pivot_before_px": 200.0, "pivot_px": 100.0}, SPOT, Reason.OK),
     # a stop two ATR of 60 away asks for a take-profit of 144, and 227.2 is 89 away
-    ("the stop is too far",              {},                     {"mid": 138.2, "atr": 60.0}, SPOT,    Reason.SPOT_REWARD_RISK),
-    ("fees eat the profit",              {"fee_taker": "0.25"},  {"mid": 138.2},            SPOT,      Reason.SPOT_EDGE_BELOW_COST),
-    ("the model is against it",          {},                     {"mid": 138.2, "p_up": 0.44}, SPOT,   Reason.SPOT_AGAINST_MODEL),
-    ("the model is not quite against it", {},                    {"mid": 138.2, "p_up": 0.45}, SPOT,   Reason.OK),
-    ("the asset trades nowhere else",    {},                     {},                        ARBITRAGE, Reason.ARB_NO_SECOND_VENUE),
+    ("the stop is too far",
+        {},                    {"mid": 138.2, "atr": 60.0},  SPOT,      Reason.SPOT_REWARD_RISK),
+    ("fees eat the profit",
+        {"fee_taker": "0.25"}, {"mid": 138.2}, SPOT, Reason.SPOT_EDGE_BELOW_COST),
+    ("the model is against it",
+        {},                    {"mid": 138.2, "p_up": 0.44}, SPOT,      Reason.SPOT_AGAINST_MODEL),
+    ("the model is not quite against it",
+        {},                    {"mid": 138.2, "p_up": 0.45}, SPOT,      Reason.OK),
+    ("the asset trades nowhere else",
+        {},                    {},                           ARBITRAGE, Reason.ARB_NO_SECOND_VENUE),
 ]
 # fmt: on
 
 
 @pytest.mark.parametrize(
-    ("what", "facts", "row", "engine", "reason"), REASONS, ids=[f"{c[0]} {c[3].name}" for c in REASONS]
+    ("what", "facts", "row", "engine", "reason"),
+    REASONS,
+    ids=[f"{c[0]} {c[3].name}" for c in REASONS],
 )
 def test_reasons(
     what: str, facts: dict[str, Any], row: dict[str, Any], engine: Engine, reason: Reason
 ) -> None:
     told = {"mid": 150.0, **row}
     made = run(table(lonely(0, **facts)), tick(0.1, told.pop("mid"), **told))
-    assert Reason(made.reason[engine]) is reason
+    assert reason_of(made.reason[engine]) is reason
 
 
 @pytest.mark.parametrize(("age_s", "reason"), [(60.0, Reason.OK), (60.001, Reason.STALE_QUOTE)])
 def test_a_stale_quote_is_refused(age_s: float, reason: Reason) -> None:
     made = run(ONE, tick(0.5, 150.0), heartbeat(at(0.5 + age_s)), rules=EACH_SECOND)
-    assert Reason(made.reason[BINARY]) is reason
+    assert reason_of(made.reason[BINARY]) is reason
 
 
-# -- what is proposed -------------------------------------------------------------------------------
+# -- what is proposed -----------------------------------------------------------------------------
 
 
 def test_a_binary_proposal() -> None:
@@ -253,12 +300,12 @@ def test_a_binary_proposal() -> None:
     p = odds / (1.0 + odds)
     assert (made.side[BINARY], made.level_px[BINARY]) == (1, 150.0)
     assert made.confidence[BINARY] == pytest.approx(p)
-    assert made.size_fraction[BINARY] == pytest.approx(min(0.25 * (p - (1 - p) / 0.8), 0.0025))
+    assert made.size_fraction[BINARY] == LaneRules().binary_size_max
     assert made.hold_ns[BINARY] == 5 * MINUTE
 
 
 def test_a_binary_stakes_a_quarter_of_kelly() -> None:
-    p = 0.5575  # a hair above break-even, so that the cap is out of reach
+    p = 0.556  # a hair above break-even, so that the cap is out of reach
     odds = p / (1.0 - p) / math.exp(0.35)
     made = run(ONE, tick(0.1, 150.0, p_up=odds / (1.0 + odds)))
     assert made.size_fraction[BINARY] == pytest.approx(0.25 * (p - (1 - p) / 0.8), rel=1e-9)
@@ -274,23 +321,25 @@ def test_a_put_believes_the_other_side_of_the_model() -> None:
 
 # fmt: off
 SPOTS = [  # stop two ATR (8) from mid, on the tick of 0.1; target by trend
-    # what            tick                                                            side stop    target
-    ("no trend",      {},                                                             1,   130.2,  227.2),
-    ("some trend",    {"window_change": 2e-3},                                        1,   130.2,  261.8),
-    ("a line",        {"window_change": 3.4e-3},                                      1,   130.2,  361.8),
-    ("mirrored",      {"mid": 161.8, "pivot_before_px": 200.0, "pivot_px": 100.0},   -1,   169.8,   72.8),
-    ("on the tick",   {"mid": 138.24, "atr": 4.013},                                  1,   130.2,  227.2),
+    # what  tick  side stop  target
+    ("no trend",    {},                                                          1,  130.2, 227.2),
+    ("some trend",  {"window_change": 2e-3},                                     1,  130.2, 261.8),
+    ("a line",      {"window_change": 3.4e-3},                                   1,  130.2, 361.8),
+    ("mirrored",    {"mid": 161.8, "pivot_before_px": 200.0, "pivot_px": 100.0}, -1, 169.8, 72.8),
+    ("on the tick", {"mid": 138.24, "atr": 4.013},                               1,  130.2, 227.2),
 ]
 # fmt: on
 
 
-@pytest.mark.parametrize(("what", "row", "side", "stop", "target"), SPOTS, ids=[c[0] for c in SPOTS])
+@pytest.mark.parametrize(
+    ("what", "row", "side", "stop", "target"), SPOTS, ids=[c[0] for c in SPOTS]
+)
 def test_a_spot_proposal(
     what: str, row: dict[str, Any], side: int, stop: float, target: float
 ) -> None:
     told = {"mid": 138.2, **row}
     made = run(ONE, tick(0.1, told.pop("mid"), **told))
-    assert Reason(made.reason[SPOT]) is Reason.OK
+    assert reason_of(made.reason[SPOT]) is Reason.OK
     assert made.side[SPOT] == side
     assert (made.stop_px[SPOT], made.target_px[SPOT]) == pytest.approx((stop, target))
     assert (made.size_fraction[SPOT], made.hold_ns[SPOT]) == (0.0025, 15 * MINUTE)
@@ -336,18 +385,18 @@ def usual_spreads(state: LaneState) -> None:
 
 def arbitrage(
     *rows: dict[str, Any], instruments: InstrumentTable = VENUES, warm: bool = True,
-    rules: LaneRules = EACH_TICK, **pair: float,
+    pair: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """The arbitrage proposal that the last row causes."""
-    lane = Lane(instruments.arrays(), rules)
+    lane = Lane(instruments.arrays(), EACH_TICK)
     state = lane.initial()
     if warm:
         usual_spreads(state)
-    for name, value in pair.items():
+    for name, value in (pair or {}).items():
         state.pair[:, :, {"n": N, "fast": FAST, "slow": SLOW, "variance": VARIANCE}[name]] = value
     made = lane.step(state, features(*rows))[1]
     found = np.flatnonzero((made.kind == Kind.PROPOSAL) & (made.engine == ARBITRAGE))[-1]
-    return {name: column[found] for name, column in zip(made._fields, made, strict=True)}
+    return row_at(made, int(found))
 
 
 def venue(symbol: int, mid: float, seconds: float = 0.1, **more: Any) -> dict[str, Any]:
@@ -359,16 +408,25 @@ def dear(percent: float) -> float:
     return 100.0 * math.exp(percent / 100.0)
 
 
-CALM, LOUD = {"slow": 1e-3}, {"fast": 1e-4}  # the leap itself is restless beside a slow mean of 1e-5
+CALM, LOUD = (
+    {"slow": 1e-3},
+    {"fast": 1e-4},
+)  # the leap itself is restless beside a slow mean of 1e-5
 # fmt: off
 ARBITRAGES = [  # what is told of symbol 0 last, after 1 and 2 stood at 100
-    # what                                   here       pair                                     reason                      side
-    ("here is dear",                         dear(0.4), CALM,                                    Reason.OK,                  -1),
-    ("here is cheap",                        dear(-0.4), CALM,                                   Reason.OK,                  1),
-    ("near the mean",                        dear(0.1), CALM,                                    Reason.ARB_NOT_STRETCHED,   0),
-    ("too few rows",                         dear(0.4), {"n": 200.0},                            Reason.ARB_WARMING_UP,      0),
-    ("less than both spreads",               dear(0.03), {"variance": 1e-9, **CALM},             Reason.ARB_EDGE_BELOW_COST, 0),
-    ("restless",                             dear(0.4), LOUD,                                    Reason.ARB_NOT_COMPRESSED,  0),
+    # what  here  pair  reason  side
+    ("here is dear",
+        dear(0.4),  CALM,                       Reason.OK,                  -1),
+    ("here is cheap",
+        dear(-0.4), CALM,                       Reason.OK,                  1),
+    ("near the mean",
+        dear(0.1),  CALM,                       Reason.ARB_NOT_STRETCHED,   0),
+    ("too few rows",
+        dear(0.4),  {"n": 200.0},               Reason.ARB_WARMING_UP,      0),
+    ("less than both spreads",
+        dear(0.03), {"variance": 1e-9, **CALM}, Reason.ARB_EDGE_BELOW_COST, 0),
+    ("restless",
+        dear(0.4),  LOUD,                       Reason.ARB_NOT_COMPRESSED,  0),
 ]
 # fmt: on
 
@@ -376,23 +434,24 @@ ARBITRAGES = [  # what is told of symbol 0 last, after 1 and 2 stood at 100
 @pytest.mark.parametrize(
     ("what", "here", "pair", "reason", "side"), ARBITRAGES, ids=[c[0] for c in ARBITRAGES]
 )
-def test_arbitrage(what: str, here: float, pair: dict[str, float], reason: Reason, side: int) -> None:
-    made = arbitrage(venue(1, 100.0), venue(2, 100.0), venue(0, here), **pair)
-    assert (Reason(made["reason"]), made["side"], made["side_second"]) == (reason, side, -side)
+def test_arbitrage(
+    what: str, here: float, pair: dict[str, float], reason: Reason, side: int
+) -> None:
+    made = arbitrage(venue(1, 100.0), venue(2, 100.0), venue(0, here), pair=pair)
+    assert (reason_of(made["reason"]), made["side"], made["side_second"]) == (reason, side, -side)
 
 
 def test_fees_of_both_legs_in_and_out_are_costs() -> None:
-    costs = {"fee_taker": "0.001"}  # four fills of 0.1 %, beside two spreads of 0.02 %
-    paid = table(
-        instrument(0, base="BTC", **costs), instrument(1, base="BTC", **costs)
-    )
+    # four fills of 0.1 %, beside two spreads of 0.02 %
+    costs: dict[str, Any] = {"fee_taker": "0.001"}
+    paid = table(instrument(0, base="BTC", **costs), instrument(1, base="BTC", **costs))
     for here, reason in ((0.43, Reason.ARB_EDGE_BELOW_COST), (0.45, Reason.OK)):
         rows = (venue(1, 100.0), venue(0, dear(here)))
-        assert arbitrage(*rows, instruments=paid, **CALM)["reason"] == reason
+        assert arbitrage(*rows, instruments=paid, pair=CALM)["reason"] == reason
 
 
 def test_the_partner_that_is_furthest_away_is_the_other_leg() -> None:
-    made = arbitrage(venue(1, dear(0.1)), venue(2, dear(-0.1)), venue(0, dear(0.3)), **CALM)
+    made = arbitrage(venue(1, dear(0.1)), venue(2, dear(-0.1)), venue(0, dear(0.3)), pair=CALM)
     assert (made["symbol"], made["symbol_second"]) == (0, 2)
     assert made["bid_px_second"] == pytest.approx(dear(-0.1) - 0.01)
     assert made["ask_px_second"] == pytest.approx(dear(-0.1) + 0.01)
@@ -428,8 +487,8 @@ def test_both_legs_must_be_lent(
     what: str, lends: tuple[bool, bool], here: float, reason: Reason
 ) -> None:
     two = table(*(instrument(i, base="BTC", can_short=lends[i]) for i in (0, 1)))
-    made = arbitrage(venue(1, 100.0), venue(0, here), instruments=two, **CALM)
-    assert Reason(made["reason"]) is reason
+    made = arbitrage(venue(1, 100.0), venue(0, here), instruments=two, pair=CALM)
+    assert reason_of(made["reason"]) is reason
 
 
 def test_trades_do_not_make_an_old_quote_young() -> None:
@@ -443,12 +502,12 @@ def test_trades_do_not_make_an_old_quote_young() -> None:
 def test_a_stale_partner_is_refused(age_s: int, reason: Reason) -> None:
     two = table(instrument(0, base="BTC"), instrument(1, base="BTC"))
     rows = (venue(1, 100.0, 1.0), venue(0, dear(0.4), 1.0 + age_s))
-    assert arbitrage(*rows, instruments=two, **CALM)["reason"] == reason
+    assert arbitrage(*rows, instruments=two, pair=CALM)["reason"] == reason
 
 
 def test_one_stale_partner_does_not_hide_another() -> None:
     rows = (venue(1, 100.0, 0.0), venue(2, 100.0, 61.0), venue(0, dear(0.4), 61.5))
-    made = arbitrage(*rows, **CALM)
+    made = arbitrage(*rows, pair=CALM)
     assert (made["reason"], made["symbol_second"]) == (Reason.OK, 2)
 
 
@@ -478,5 +537,5 @@ def test_promises_of_an_operator(cadence_ns: int) -> None:
     lane = Lane(instruments.arrays(), rules)
     check_operator(lane, rows, without_numba=True)
     made = lane.step(lane.initial(), rows)[1]
-    reasons = {Reason(int(reason)) for reason in made.reason[made.kind == Kind.PROPOSAL]}
+    reasons = {reason_of(int(reason)) for reason in made.reason[made.kind == Kind.PROPOSAL]}
     assert len(reasons) > 8, "the tape is too tame to prove anything"

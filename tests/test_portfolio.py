@@ -31,7 +31,9 @@ from tests.desk_cases import (
     lonely,
     pair,
     proposals,
+    reason_of,
     report,
+    row_at,
     spot,
     table,
 )
@@ -62,7 +64,7 @@ class Desk:
         self.now_ns = max(self.now_ns + SECOND, common.pop("ts_ns", 0))
         out = self.feed(evaluation(self.now_ns, *served, **common))
         assert out.kind.tolist() == [Kind.DECISION]
-        return {name: column[0] for name, column in zip(out._fields, out, strict=True)}
+        return row_at(out, 0)
 
     def hear(
         self, ref_id: int, role: Role, code: ReportCode, side: int = 1, qty: float = NAN,
@@ -83,10 +85,10 @@ class Desk:
 
 def reason(decision: dict[str, Any]) -> Reason:
     assert decision["approved"] == (decision["reason"] == Reason.OK)
-    return Reason(int(decision["reason"]))
+    return reason_of(int(decision["reason"]))
 
 
-# -- what is approved -------------------------------------------------------------------------------
+# -- what is approved -----------------------------------------------------------------------------
 
 
 def test_a_spot_envelope() -> None:
@@ -140,7 +142,7 @@ def test_a_pair_with_an_inverse_leg_is_equal_in_base_units() -> None:
     assert (to["qty"], to["qty_second"]) == pytest.approx((40.0, 397.0))
 
 
-# -- each gate, once -----------------------------------------------------------------------------------
+# -- each gate, once ------------------------------------------------------------------------------
 
 
 def halted() -> Desk:
@@ -198,42 +200,72 @@ def reserving(worst: float) -> Desk:
 POLISH = table(lonely(0, quote="PLN"), instrument(1, base="EUR", quote="JPY"),
                instrument(2, base="USD", quote="JPY"))  # fmt: skip
 COARSE = table(instrument(0, lot="100"), instrument(1, lot="100"))
-SMALL = {"size_fraction": 0.00005}  # 5 dollars
 # fmt: off
 GATES = [
-    # what                                      desk                                   asks for                  answer
-    ("an operator's halt",                      halted,                                spot(),                   Reason.HALTED),
-    ("10 % below the peak",                     lambda: with_book(peak=1e5 / 0.9 + 1), spot(),                   Reason.DRAWDOWN_STOP),
-    ("a dollar less than 10 % below",           lambda: with_book(peak=1e5 / 0.9 - 1), spot(),                   Reason.OK),
-    ("3 % below the morning",                   lambda: with_book(day_start=1e5 / 0.97 + 1), spot(),             Reason.DAILY_LOSS),
-    ("cooling down",                            lambda: with_book(cooldown=1),         spot(),                   Reason.LOSS_STREAK),
-    ("the day's last trade was made",           lambda: with_book(trades_today=500),   spot(),                   Reason.DAILY_TRADES),
-    ("one trade is left",                       lambda: with_book(trades_today=499),   spot(),                   Reason.OK),
-    ("no engine serves it",                     Desk,                                  {},                       Reason.NO_ENGINE),
-    ("the lane's own reason",                   Desk, spot(reason=Reason.SPOT_OUT_OF_ZONE),                      Reason.SPOT_OUT_OF_ZONE),
-    ("not sure enough",                         Desk,                                  spot(confidence=0.3999),  Reason.CONFIDENCE_TOO_LOW),
-    ("just sure enough",                        Desk,                                  spot(confidence=0.40),    Reason.OK),
-    ("no answer yet",                           lambda: holding(spot(), answer=False), spot(),                   Reason.ORDER_IN_FLIGHT),
-    ("no answer to the binary yet",             lambda: holding(binary(), answer=False), binary(),               Reason.ORDER_IN_FLIGHT),
-    ("another engine is not in the way",        lambda: holding(binary(), answer=False), spot(),                 Reason.OK),
-    ("a position is open",                      lambda: holding(spot()),               spot(),                   Reason.POSITION_OPEN),
-    ("a contract is open",                      lambda: holding(binary()),             binary(),                 Reason.POSITION_OPEN),
-    ("a pair is open",                          lambda: holding(pair()),               pair(),                   Reason.POSITION_OPEN),
-    ("the table is full",                       full, spot(symbol=ENVELOPES),                                    Reason.ENVELOPES_FULL),
-    ("nothing converts zloty",                  lambda: Desk(POLISH),                  binary(),                 Reason.NO_RATE),
-    ("the yen has no mark yet",                 lambda: Desk(POLISH),                  spot(symbol=1),           Reason.NO_RATE),
-    ("less than a lot",                         lambda: Desk(COARSE),                  spot(),                   Reason.BELOW_MIN_SIZE),
-    ("less than a lot there",                   lambda: Desk(table(instrument(0), instrument(1, lot="100"))),
-                                                                                       pair(),                   Reason.BELOW_MIN_SIZE),
-    ("less than a cent",                        Desk,                                  binary(size_fraction=9e-8), Reason.BELOW_MIN_SIZE),
-    ("exposure up to its limit",                lambda: exposed_to(*[4_999.0] * 3), spot(symbol=4),              Reason.OK),
-    ("exposure past its limit",                 lambda: exposed_to(*[5_001.0] * 3), spot(symbol=4),              Reason.EXPOSURE_LIMIT),
-    ("short exposure counts like long",         lambda: exposed_to(-5_001.0, 5_001.0, -5_001.0), spot(symbol=4), Reason.EXPOSURE_LIMIT),
-    ("the worst case would pass the day's loss", lambda: reserving(2_750.0),           binary(symbol=4, size_fraction=0.0026), Reason.DAILY_LOSS),
-    ("the worst case would reach it",           lambda: reserving(2_750.0),            binary(symbol=4, size_fraction=0.0025), Reason.DAILY_LOSS),
-    ("the worst case stays above it",           lambda: reserving(2_750.0),            binary(symbol=4, size_fraction=0.0024), Reason.OK),
-    ("shadow mode sends nothing",               lambda: Desk(shadow=1),                spot(),                   Reason.SHADOW_MODE),
-    ("shadow mode tells the gates before",      lambda: Desk(shadow=1),                spot(confidence=0.1),     Reason.CONFIDENCE_TOO_LOW),
+    # what  desk  asks for  answer
+    ("an operator's halt",
+        halted, spot(), Reason.HALTED),
+    ("10 % below the peak",
+        lambda: with_book(peak=1e5 / 0.9 + 1), spot(), Reason.DRAWDOWN_STOP),
+    ("a dollar less than 10 % below",
+        lambda: with_book(peak=1e5 / 0.9 - 1), spot(), Reason.OK),
+    ("3 % below the morning",
+        lambda: with_book(day_start=1e5 / 0.97 + 1), spot(), Reason.DAILY_LOSS),
+    ("cooling down",
+        lambda: with_book(cooldown=1), spot(), Reason.LOSS_STREAK),
+    ("the day's last trade was made",
+        lambda: with_book(trades_today=500), spot(), Reason.DAILY_TRADES),
+    ("one trade is left",
+        lambda: with_book(trades_today=499), spot(), Reason.OK),
+    ("no engine serves it",
+        Desk, {}, Reason.NO_ENGINE),
+    ("the lane's own reason",
+        Desk, spot(reason=Reason.SPOT_OUT_OF_ZONE), Reason.SPOT_OUT_OF_ZONE),
+    ("not sure enough",
+        Desk, spot(confidence=0.3999), Reason.CONFIDENCE_TOO_LOW),
+    ("just sure enough",
+        Desk, spot(confidence=0.40), Reason.OK),
+    ("no answer yet",
+        lambda: holding(spot(), answer=False), spot(), Reason.ORDER_IN_FLIGHT),
+    ("no answer to the binary yet",
+        lambda: holding(binary(), answer=False), binary(), Reason.ORDER_IN_FLIGHT),
+    ("another engine is not in the way",
+        lambda: holding(binary(), answer=False), spot(), Reason.OK),
+    ("a position is open",
+        lambda: holding(spot()), spot(), Reason.POSITION_OPEN),
+    ("a contract is open",
+        lambda: holding(binary()), binary(), Reason.POSITION_OPEN),
+    ("a pair is open",
+        lambda: holding(pair()), pair(), Reason.POSITION_OPEN),
+    ("the table is full",
+        full, spot(symbol=ENVELOPES), Reason.ENVELOPES_FULL),
+    ("nothing converts zloty",
+        lambda: Desk(POLISH), binary(), Reason.NO_RATE),
+    ("the yen has no mark yet",
+        lambda: Desk(POLISH), spot(symbol=1), Reason.NO_RATE),
+    ("less than a lot",
+        lambda: Desk(COARSE), spot(), Reason.BELOW_MIN_SIZE),
+    ("less than a lot there",
+        lambda: Desk(table(instrument(0), instrument(1, lot="100"))), pair(),
+        Reason.BELOW_MIN_SIZE),
+    ("less than a cent",
+        Desk, binary(size_fraction=9e-8), Reason.BELOW_MIN_SIZE),
+    ("exposure up to its limit",
+        lambda: exposed_to(*[4_999.0] * 3), spot(symbol=4), Reason.OK),
+    ("exposure past its limit",
+        lambda: exposed_to(*[5_001.0] * 3), spot(symbol=4), Reason.EXPOSURE_LIMIT),
+    ("short exposure counts like long",
+        lambda: exposed_to(-5_001.0, 5_001.0, -5_001.0), spot(symbol=4), Reason.EXPOSURE_LIMIT),
+    ("the worst case would pass the day's loss",
+        lambda: reserving(2_750.0), binary(symbol=4, size_fraction=0.0026), Reason.DAILY_LOSS),
+    ("the worst case would reach it",
+        lambda: reserving(2_750.0), binary(symbol=4, size_fraction=0.0025), Reason.DAILY_LOSS),
+    ("the worst case stays above it",
+        lambda: reserving(2_750.0), binary(symbol=4, size_fraction=0.0024), Reason.OK),
+    ("shadow mode sends nothing",
+        lambda: Desk(shadow=1), spot(), Reason.SHADOW_MODE),
+    ("shadow mode tells the gates before",
+        lambda: Desk(shadow=1), spot(confidence=0.1), Reason.CONFIDENCE_TOO_LOW),
 ]
 # fmt: on
 
@@ -251,11 +283,15 @@ def test_every_reason_of_the_portfolio_is_provoked_here() -> None:
 
 # fmt: off
 POSITIONS = [  # symbol 0 holds 5,000 dollars of spot, bought; the desk's cap
-    # what                                  held      asks for                       answer                 quantity
-    ("all of its share is taken",           5_000.0,  pair(side=1, side_second=-1),  Reason.POSITION_LIMIT, NAN),
-    ("what is left of it is taken",         4_000.0,  pair(side=1, side_second=-1),  Reason.OK,             9.98),
-    ("selling reduces it",                  5_000.0,  pair(),                        Reason.OK,             40.0),
-    ("more than its share is no room",      6_000.0,  pair(side=1, side_second=-1),  Reason.POSITION_LIMIT, NAN),
+    # what  held  asks for  answer  quantity
+    ("all of its share is taken",
+        5_000.0, pair(side=1, side_second=-1), Reason.POSITION_LIMIT, NAN),
+    ("what is left of it is taken",
+        4_000.0, pair(side=1, side_second=-1), Reason.OK,             9.98),
+    ("selling reduces it",
+        5_000.0, pair(),                       Reason.OK,             40.0),
+    ("more than its share is no room",
+        6_000.0, pair(side=1, side_second=-1), Reason.POSITION_LIMIT, NAN),
 ]
 # fmt: on
 
@@ -309,14 +345,17 @@ def test_the_first_gate_in_written_order_is_told() -> None:
     assert reason(desk.decide(spot())) is Reason.BELOW_MIN_SIZE
 
 
-# -- which proposal counts -----------------------------------------------------------------------------
+# -- which proposal counts ------------------------------------------------------------------------
 
 # fmt: off
 CHOICES = [  # what is served, in order of rank
-    # what                                     served                                            engine
-    ("the first",                              [spot(), binary(), pair()],                       SPOT),
-    ("the first, though it refuses",           [pair(reason=Reason.ARB_NOT_STRETCHED), spot()],  ARBITRAGE),
-    ("the next, where the first is unserved",  [binary()],                                       BINARY),
+    # what  served  engine
+    ("the first",
+        [spot(), binary(), pair()],                      SPOT),
+    ("the first, though it refuses",
+        [pair(reason=Reason.ARB_NOT_STRETCHED), spot()], ARBITRAGE),
+    ("the next, where the first is unserved",
+        [binary()],                                      BINARY),
 ]
 # fmt: on
 
@@ -347,11 +386,15 @@ def test_progress_follows_the_heartbeats_of_one_lane() -> None:
     desk = Desk(progress_lane=2)
     assert desk.told(heartbeat(T, lane=0)).seq.size == 0
     out = desk.told(heartbeat(T, lane=2))
-    assert (out.kind.tolist(), out.lane.tolist(), out.approved.tolist()) == ([Kind.PROGRESS], [2], [0])
+    assert (out.kind.tolist(), out.lane.tolist(), out.approved.tolist()) == (
+        [Kind.PROGRESS],
+        [2],
+        [0],
+    )
     assert desk.decide(spot())["seq"] == 1
 
 
-# -- money -----------------------------------------------------------------------------------------
+# -- money ----------------------------------------------------------------------------------------
 
 
 def equity_of(desk: Desk, bid: float, ask: float, **common: Any) -> float:
@@ -389,7 +432,9 @@ def test_equity_of_linear_contracts() -> None:
 
 def test_equity_of_inverse_contracts() -> None:
     inverse = table(
-        lonely(0, kind=InstrumentKind.INVERSE, base="BTC", contract_size="10", lot="1", settle="BTC")
+        lonely(
+            0, kind=InstrumentKind.INVERSE, base="BTC", contract_size="10", lot="1", settle="BTC"
+        )
     )
     desk = Desk(inverse)
     # 250 dollars over 10 of 100.2 are 2,505 dollars of notional: 250 contracts
@@ -430,7 +475,9 @@ def test_a_binary_is_money_when_it_settles(what: str, answer: ReportCode, balanc
     desk.decide(binary())
     if answer is not REJECTED:
         desk.hear(0, Role.BINARY, FILLED, 1, 100.0, 100.1)
-    assert equity_of(desk, 150.0, 150.2) == pytest.approx(1e5), "an open stake is neither won nor lost"
+    assert equity_of(desk, 150.0, 150.2) == pytest.approx(1e5), (
+        "an open stake is neither won nor lost"
+    )
     desk.hear(0, Role.BINARY, answer, 1, 100.0, 101.0)
     assert desk.book.balance == pytest.approx(balance)
     assert reason(desk.decide(binary())) is Reason.OK, "the instrument is free again"
@@ -438,9 +485,7 @@ def test_a_binary_is_money_when_it_settles(what: str, answer: ReportCode, balanc
 
 def test_equity_of_a_pair() -> None:
     desk = holding(pair())  # 40 sold at 100, 40 bought at 99.2
-    to = desk.decide(
-        pair(bid_px_second=100.9, ask_px_second=101.1), bid_px=100.4, ask_px=100.6
-    )
+    to = desk.decide(pair(bid_px_second=100.9, ask_px_second=101.1), bid_px=100.4, ask_px=100.6)
     assert to["equity"] == pytest.approx(1e5 - 40.0 * 0.5 + 40.0 * (101.0 - 99.2))
     desk.hear(0, Role.FLATTEN, FILLED, 1, 40.0, 100.6, fee=1.0)
     assert desk.book.balance == 1e5, "one leg is still there"
@@ -452,13 +497,14 @@ def test_equity_of_a_pair() -> None:
 # fmt: off
 LEGS = [  # what the venue says to a pair of 40 at 100 and 99.2       balance
     ("both are rejected",
-        [(ENTRY, REJECTED, -1, NAN), (LEG, REJECTED, 1, NAN)],        100_000.0),
+        [(ENTRY, REJECTED, -1, NAN), (LEG, REJECTED, 1, NAN)], 100_000.0),
     ("the second is rejected, the first flattened",
         [(ENTRY, FILLED, -1, 100.0), (LEG, REJECTED, 1, NAN), (Role.FLATTEN, FILLED, 1, 101.0)],
-                                                                       99_960.0),
+        99_960.0),
     ("the first is rejected, the second flattened",
-        [(ENTRY, REJECTED, -1, NAN), (LEG, FILLED, 1, 99.2), (Role.SECOND_FLATTEN, FILLED, -1, 99.0)],
-                                                                       99_992.0),
+        [(ENTRY, REJECTED, -1, NAN), (LEG, FILLED, 1, 99.2),
+         (Role.SECOND_FLATTEN, FILLED, -1, 99.0)],
+        99_992.0),
 ]
 # fmt: on
 
@@ -493,7 +539,7 @@ def test_a_loss_is_counted_once_it_is_closed() -> None:
     assert desk.book.streak == 1
 
 
-# -- what a mark does --------------------------------------------------------------------------------
+# -- what a mark does -----------------------------------------------------------------------------
 
 
 def losing(units: float, price: float) -> Desk:
@@ -554,7 +600,7 @@ def test_a_halt_holds_until_a_resume() -> None:
     assert reason(desk.decide(spot())) is Reason.OK
 
 
-# -- any sequence ----------------------------------------------------------------------------------
+# -- any sequence ---------------------------------------------------------------------------------
 
 
 @dataclass
@@ -637,7 +683,14 @@ class Oracle:
             self.close(ref_id)
 
     def fill(
-        self, page: Page, ref_id: int, role: Role, symbol: int, signed: float, price: float, fee: float
+        self,
+        page: Page,
+        ref_id: int,
+        role: Role,
+        symbol: int,
+        signed: float,
+        price: float,
+        fee: float,
     ) -> None:
         side = 1 if signed > 0 else -1
         self.desk.hear(ref_id, role, FILLED, side, abs(signed), price, fee, symbol=symbol)
@@ -659,12 +712,13 @@ SERVED = st.sampled_from([
     binary(), binary(size_fraction=0.01), spot(), spot(side=-1, stop_px=105.0), spot(stop_px=99.2),
     pair(), pair(side=1, side_second=-1), pair(size_fraction=0.05), spot(confidence=0.2),
 ])  # fmt: skip
+ACCEPTS = st.sampled_from([True, True, False])
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("ask"), SERVED, st.integers(0, 2)),
         st.tuples(
             st.just("answer"), st.integers(0, 9),
-            st.tuples(st.sampled_from([True, True, False]), st.floats(80.0, 120.0), st.floats(0.0, 5.0)),
+            st.tuples(ACCEPTS, st.floats(80.0, 120.0), st.floats(0.0, 5.0)),
         ),
     ),
     min_size=30, max_size=60,
@@ -674,7 +728,9 @@ STEPS = st.lists(
 @given(STEPS)
 @settings(max_examples=25)
 def test_approved_exposure_keeps_its_limits_and_closed_pnl_is_the_balance(steps: list[Any]) -> None:
-    desk = Desk(table(*(instrument(i) for i in range(4))), safety=SafetyRules(loss_streak_max=10**6))
+    desk = Desk(
+        table(*(instrument(i) for i in range(4))), safety=SafetyRules(loss_streak_max=10**6)
+    )
     oracle = Oracle(desk)
     for what, first, second in steps:
         if what == "ask":
@@ -710,12 +766,13 @@ def made_proposals(n: int, seed: int) -> Any:
             side, role = int(random.choice([-1, 1])), Role(int(random.integers(1, 8)))
             code = ReportCode(int(random.integers(1, 9)))
             ref = int(random.integers(max(1, i // 3 - 20), i // 3 + 20))
-            rows.append(report(now, ref, role, code, side, 40.0, 100.0 + 0.01 * random.normal(), ref=0.1))
+            rows.append(
+                report(now, ref, role, code, side, 40.0, 100.0 + 0.01 * random.normal(), ref=0.1)
+            )
         elif kind < 0.98:
             rows.append(heartbeat(now, lane=int(random.integers(2)) * 2))
         else:
-            code = Control.HALT if random.random() < 0.1 else Control.RESUME
-            rows.append(control(now, code))
+            rows.append(control(now, Control.HALT if random.random() < 0.1 else Control.RESUME))
     return proposals(*rows)
 
 

@@ -1,4 +1,4 @@
-"""Promise: the regime state is Omni's formulas without units, and the heuristic reads it as told."""
+"""Promise: the regime state is Omni's formulas without units, and the heuristic reads it so."""
 
 import math
 
@@ -45,7 +45,7 @@ def test_the_formulas_are_the_definitions() -> None:
     for _ in range(200):
         log_prices = np.cumsum(random.normal(0.0, 1e-3, WINDOW))
         slow = float(random.uniform(1e-4, 1e-2))
-        change, std = log_prices[-1] - log_prices[0], np.std(log_prices)
+        change, std = float(log_prices[-1] - log_prices[0]), float(np.std(log_prices))
         expected = (std / slow, abs(change) / std, 1.0 - abs(change) / std)
         assert regime_state(change, std, slow) == pytest.approx(expected, rel=1e-14)
 

@@ -1,4 +1,4 @@
-"""Promise: caps close at their limit, latches open only by an operator, and no resume hides a loss."""
+"""Promise: caps close at their limit, only an operator opens a latch, no resume hides a loss."""
 
 from typing import Any
 
@@ -33,31 +33,52 @@ def book(**facts: Any) -> Record:
 OK = Reason.OK
 # fmt: off
 GATES = [
-    # what                                  book                                            first refusal
-    ("nothing is wrong",                    {},                                             OK),
-    ("halted",                              {"halted": 1},                                  Reason.HALTED),
-    ("drawdown stop",                       {"drawdown": 1},                                Reason.DRAWDOWN_STOP),
-    ("daily loss",                          {"daily_loss": 1},                              Reason.DAILY_LOSS),
-    ("cooling down",                        {"cooldown": 1},                                Reason.LOSS_STREAK),
-    ("one trade below the cap",             {"trades_today": CAPS.daily_trades_max - 1},    OK),
-    ("at the cap",                          {"trades_today": CAPS.daily_trades_max},        Reason.DAILY_TRADES),
-    ("a halt is told before a stop",        {"halted": 1, "drawdown": 1, "cooldown": 1},    Reason.HALTED),
-    ("a stop before the day's loss",        {"drawdown": 1, "daily_loss": 1},               Reason.DRAWDOWN_STOP),
-    ("the day's loss before a cooldown",    {"daily_loss": 1, "cooldown": 1},               Reason.DAILY_LOSS),
-    ("a cooldown before the count",         {"cooldown": 1, "trades_today": 10**6},         Reason.LOSS_STREAK),
+    # what  book  first refusal
+    ("nothing is wrong",
+        {},                                          OK),
+    ("halted",
+        {"halted": 1},                               Reason.HALTED),
+    ("drawdown stop",
+        {"drawdown": 1},                             Reason.DRAWDOWN_STOP),
+    ("daily loss",
+        {"daily_loss": 1},                           Reason.DAILY_LOSS),
+    ("cooling down",
+        {"cooldown": 1},                             Reason.LOSS_STREAK),
+    ("one trade below the cap",
+        {"trades_today": CAPS.daily_trades_max - 1}, OK),
+    ("at the cap",
+        {"trades_today": CAPS.daily_trades_max},     Reason.DAILY_TRADES),
+    ("a halt is told before a stop",
+        {"halted": 1, "drawdown": 1, "cooldown": 1}, Reason.HALTED),
+    ("a stop before the day's loss",
+        {"drawdown": 1, "daily_loss": 1},            Reason.DRAWDOWN_STOP),
+    ("the day's loss before a cooldown",
+        {"daily_loss": 1, "cooldown": 1},            Reason.DAILY_LOSS),
+    ("a cooldown before the count",
+        {"cooldown": 1, "trades_today": 10**6},      Reason.LOSS_STREAK),
 ]
 MARKS = [
-    # what                                  book                equity      drawdown daily_loss  peak
-    ("all is well",                         {},                 100_000.0,  0,       0,          100_000.0),
-    ("a new peak",                          {},                 120_000.0,  0,       0,          120_000.0),
-    ("a hair above 3 % of the day",         {},                  97_000.01, 0,       0,          100_000.0),
-    ("3 % of the day",                      {},                  97_000.0,  0,       1,          100_000.0),
-    ("3 % of another morning",              {"day_start": 95e3}, 92_150.0,  0,       1,          100_000.0),
-    ("a hair above 10 % of the peak",       {"day_start": 91e3}, 90_000.01, 0,       0,          100_000.0),
-    ("10 % of the peak",                    {"day_start": 91e3}, 90_000.0,  1,       0,          100_000.0),
-    ("10 % of a higher peak",               {"peak": 110e3},     99_000.0,  1,       0,          110_000.0),
-    ("both",                                {},                  80_000.0,  1,       1,          100_000.0),
-    ("a latch stays when equity recovers",  {"drawdown": 1, "daily_loss": 1}, 1e5, 1, 1,         100_000.0),
+    # what  book  equity  drawdown daily_loss  peak
+    ("all is well",
+        {},                               100_000.0, 0, 0, 100_000.0),
+    ("a new peak",
+        {},                               120_000.0, 0, 0, 120_000.0),
+    ("a hair above 3 % of the day",
+        {},                               97_000.01, 0, 0, 100_000.0),
+    ("3 % of the day",
+        {},                               97_000.0,  0, 1, 100_000.0),
+    ("3 % of another morning",
+        {"day_start": 95e3},              92_150.0,  0, 1, 100_000.0),
+    ("a hair above 10 % of the peak",
+        {"day_start": 91e3},              90_000.01, 0, 0, 100_000.0),
+    ("10 % of the peak",
+        {"day_start": 91e3},              90_000.0,  1, 0, 100_000.0),
+    ("10 % of a higher peak",
+        {"peak": 110e3},                  99_000.0,  1, 0, 110_000.0),
+    ("both",
+        {},                               80_000.0,  1, 1, 100_000.0),
+    ("a latch stays when equity recovers",
+        {"drawdown": 1, "daily_loss": 1}, 1e5,       1, 1, 100_000.0),
 ]
 # fmt: on
 
@@ -102,7 +123,9 @@ STREAKS = [
 # fmt: on
 
 
-@pytest.mark.parametrize(("what", "pnls", "streak", "cooling"), STREAKS, ids=[c[0] for c in STREAKS])
+@pytest.mark.parametrize(
+    ("what", "pnls", "streak", "cooling"), STREAKS, ids=[c[0] for c in STREAKS]
+)
 def test_loss_streak(what: str, pnls: list[float], streak: int, cooling: int) -> None:
     page = book()
     for pnl in pnls:

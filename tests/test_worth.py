@@ -142,13 +142,13 @@ ROUNDED = [
 ]
 LOTS = [
     # what                                 qty         lot     floored
-    ("whole lots",                         1.0,        0.25,   1.0),
-    ("between",                            1.2,        0.25,   1.0),
-    ("less than one",                      0.24,       0.25,   0.0),
-    ("three tenths of a lot of a tenth",   0.3,        0.1,    0.3),  # 0.3 / 0.1 = 2.9999999999999996
-    ("a hair below a lot is that lot",     0.7,        0.1,    0.7),
-    ("a thousandth below is not",          0.6999,     0.1,    0.6),
-    ("nothing",                            0.0,        0.1,    0.0),
+    ("whole lots",                       1.0,    0.25, 1.0),
+    ("between",                          1.2,    0.25, 1.0),
+    ("less than one",                    0.24,   0.25, 0.0),
+    ("three tenths of a lot of a tenth", 0.3,    0.1,  0.3),  # 0.3 / 0.1 = 2.9999999999999996
+    ("a hair below a lot is that lot",   0.7,    0.1,  0.7),
+    ("a thousandth below is not",        0.6999, 0.1,  0.6),
+    ("nothing",                          0.0,    0.1,  0.0),
 ]
 # fmt: on
 

@@ -134,7 +134,7 @@ def venue_row(
 
 @inlined
 def _is_watched(state: VenueState, k: int) -> bool:
-    for m in range(state.n_orders[0]):
+    for m in range(state.n_orders[0]):  # noqa: SIM110 - numba compiles no generator
         if state.watched[m] == k:
             return True
     return False
@@ -255,10 +255,10 @@ def _contract(
             order.settle_px, order.settle_ns = mid, row.ts_event_ns
             _report(rules, instruments, state, order, row, FILLED, 0, mid)
             _reckon(instruments, state)
-        elif order.arrived == 1 and row.ts_event_ns <= order.expire_ns:
-            # A late trade carries the mid of a quote that may stand after the expiry.
-            if row.kind == QUOTE or not instruments.of[k].has_quotes:
-                order.settle_px, order.settle_ns = mid, row.ts_event_ns
+        elif row.ts_event_ns <= order.expire_ns and (
+            row.kind == QUOTE or not instruments.of[k].has_quotes
+        ):  # a late trade carries the mid of a quote that may stand after the expiry
+            order.settle_px, order.settle_ns = mid, row.ts_event_ns
     if order.arrived == 0:
         return False
     if row.ts_recv_ns - instruments.of[order.row].clock_offset_ns <= order.expire_ns:

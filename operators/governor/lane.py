@@ -1,4 +1,4 @@
-"""The lane stage: sees one lane's instruments, evaluates all three engines, proposes, holds no money."""
+"""The lane stage: sees one lane's instruments, evaluates all engines, proposes, holds no money."""
 
 import math
 from typing import NamedTuple
@@ -66,7 +66,7 @@ class LaneRules(NamedTuple):
     zone_atr: float = 0.25  # half width of a retracement zone
     zone_evidence: float = 0.35  # log odds that the centre of a zone adds to the model's
     binary_expiry_ns: int = 300_000_000_000
-    binary_size_max: float = 0.0025  # of equity: what a spot entry loses at its stop
+    binary_size_max: float = 0.0005  # of equity: sixty lost stakes are the 3 % of a day
     spot_stop_atr: float = 2.0
     spot_risk: float = 0.0025  # of equity, lost at the stop
     spot_reward_risk_min: float = 1.2
@@ -92,7 +92,7 @@ class Lane(ArrayOperator[LaneState]):
     Parameters
     ----------
     instruments : InstrumentArrays
-        Of the lanes that this operator holds.
+        Of every lane: the market that converts a quote asset may lie in another.
     rules : LaneRules
 
     Notes
@@ -357,7 +357,7 @@ def _propose_arbitrage(
     k: int,
     to: Record,
 ) -> None:
-    """Against the partner whose spread is stretched furthest; the first refusal if none is ready."""
+    """Against the partner whose spread is stretched furthest, and that is ready where one is."""
     last = state.ticks[k]
     chosen, reason, stretch_best = -1, Reason.ARB_WARMING_UP.value, -1.0
     for j in range(MAX_PARTNERS):

@@ -50,7 +50,7 @@ ENVELOPE_FIELDS = {
 class EnvelopeState(NamedTuple):
     """Open envelopes, the oldest first."""
 
-    count: I8  # (1,)
+    n_open: I8  # (1,)
     envelopes: Records  # (OPEN_MAX,) ENVELOPE_FIELDS
     mid: F8  # (n,) last mid of each instrument
     next_deadline_ns: I8  # (1,) no envelope must be left before it
@@ -60,7 +60,7 @@ class EnvelopeState(NamedTuple):
 def initial_envelopes(n_instruments: int) -> EnvelopeState:
     """No envelope is open."""
     return EnvelopeState(
-        count=np.zeros(1, np.int64),
+        n_open=np.zeros(1, np.int64),
         envelopes=blank_records(ENVELOPE_FIELDS, OPEN_MAX),
         mid=np.full(n_instruments, np.nan),
         next_deadline_ns=np.full(1, NEVER, np.int64),
@@ -73,8 +73,8 @@ def open_envelope(
     instruments: InstrumentRecords, state: EnvelopeState, decision: Record, out: Records, n: int
 ) -> int:
     """Orders that an approved decision sends at once, to `out[n]` on; returns the next free."""
-    envelope = state.envelopes[state.count[0]]
-    state.count[0] += 1
+    envelope = state.envelopes[state.n_open[0]]
+    state.n_open[0] += 1
     lane, engine, now_ns, cause = (
         decision.lane,
         decision.engine,
@@ -130,7 +130,7 @@ def envelope_row(
 @kernel
 def _walk(state: EnvelopeState, row: Record, moved: int, out: Records, n: int) -> int:
     """Envelopes of the row's lane that it ends: their time is over, or their pair is back."""
-    for e in range(state.count[0]):
+    for e in range(state.n_open[0]):
         envelope = state.envelopes[e]
         if envelope.lane != row.lane or envelope.leaving or envelope.waiting > 0:
             continue
@@ -148,7 +148,7 @@ def _walk(state: EnvelopeState, row: Record, moved: int, out: Records, n: int) -
 def _reckon(state: EnvelopeState) -> None:
     """What the next row must be looked at for."""
     state.next_deadline_ns[0], state.n_pairs[0] = NEVER, 0
-    for e in range(state.count[0]):
+    for e in range(state.n_open[0]):
         envelope = state.envelopes[e]
         if not envelope.leaving:
             state.next_deadline_ns[0] = min(state.next_deadline_ns[0], envelope.deadline_ns)
@@ -232,7 +232,7 @@ def _leave(envelope: Record, row: Record, reason: int, out: Records, n: int) -> 
 
 @kernel
 def _find(state: EnvelopeState, ref_id: int) -> int:
-    for e in range(state.count[0]):
+    for e in range(state.n_open[0]):
         if state.envelopes[e].id == ref_id:
             return e
     return -1
@@ -241,7 +241,7 @@ def _find(state: EnvelopeState, ref_id: int) -> int:
 @kernel
 def _remove(state: EnvelopeState, e: int) -> None:
     """Close the gap; the oldest stays first."""
-    last = state.count[0] - 1
+    last = state.n_open[0] - 1
     for m in range(e, last):
         state.envelopes[m] = state.envelopes[m + 1]
-    state.count[0] = last
+    state.n_open[0] = last
