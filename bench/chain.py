@@ -132,7 +132,9 @@ def _measure(what: str, rows: int, cadence: str) -> dict[str, Any]:
 
 
 def _feed(rows: int) -> MemoryFeed:
-    simulator = Simulator(seed=SEED, n_rows=min(rows, ROWS), rate_hz=RATE_HZ, lanes=1)
+    simulator = Simulator(
+        seed=SEED, n_rows=min(rows, ROWS), rate_hz=RATE_HZ, lanes=1, depth_levels=0
+    )
     table = concat(list(simulator.read(0, 100_000)))
     return MemoryFeed(table, simulator.table, rows, simulator.names, simulator.description)
 

@@ -1,4 +1,4 @@
-"""Promise: the report of a run is read back from its log alone, complete, however it was batched."""
+"""Promise: a run's report is read back from its log alone, complete, however it was batched."""
 
 from dataclasses import dataclass, replace
 from decimal import Decimal

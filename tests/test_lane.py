@@ -461,15 +461,17 @@ def test_the_partner_that_is_furthest_away_is_the_other_leg() -> None:
     assert made["target_px"] == made["level_px"] == pytest.approx(0.0, abs=1e-5)
 
 
-def test_a_partner_that_is_ready_beats_one_that_is_further_but_is_not() -> None:
+@pytest.mark.parametrize("ready", [1, 2])
+def test_a_partner_that_is_ready_beats_one_that_is_further_but_is_not(ready: int) -> None:
     lane = Lane(VENUES.arrays(), EACH_TICK)
     state = lane.initial()
     usual_spreads(state)
+    further = 3 - ready
     state.pair[:, :, SLOW] = 1e-3
-    state.pair[0, 1, FAST] = 1e-2  # 0 against 2 is restless
-    rows = features(venue(1, dear(0.1)), venue(2, dear(-0.3)), venue(0, dear(0.4)))
-    made = lane.step(state, rows)[1]
-    assert (made.reason[-1], made.symbol_second[-1]) == (Reason.OK, 1)
+    state.pair[0, further - 1, FAST] = 1e-2  # 0 against it is restless
+    there = [venue(ready, dear(0.1)), venue(further, dear(-0.3))]
+    made = lane.step(state, features(*there, venue(0, dear(0.4))))[1]
+    assert (made.reason[-1], made.symbol_second[-1]) == (Reason.OK, ready)
 
 
 # fmt: off

@@ -96,19 +96,19 @@ def same(found: Any, expected: Any) -> bool:
 
 def test_rows_come_back_bit_for_bit(log: Log) -> None:
     writer = log.writer()
-    assert writer.append(messages(0, 1_300)) == 1_300
+    assert writer.append(messages(0, 4_500)) == 4_500
     writer.flush()
-    assert same(read_all(log), market(0, 1_300))
+    assert same(read_all(log), market(0, 4_500))
 
 
-def test_a_table_is_cut_into_messages_of_512_rows_and_the_last_knows_the_positions() -> None:
-    made = messages(7, 1_300, positions=b"tape 99")
+def test_a_table_is_cut_into_messages_of_2048_rows_and_the_last_knows_the_positions() -> None:
+    made = messages(7, 4_500, positions=b"tape 99")
     assert [(m.first_seq, m.last_seq, m.n_rows, m.positions) for m in made] == [
-        (7, 518, 512, b""),
-        (519, 1030, 512, b""),
-        (1031, 1306, 276, b"tape 99"),
+        (7, 2054, 2048, b""),
+        (2055, 4102, 2048, b""),
+        (4103, 4506, 404, b"tape 99"),
     ]
-    assert (made[0].ts_min_ns, made[0].ts_max_ns) == (1_003, 1_259)
+    assert (made[0].ts_min_ns, made[0].ts_max_ns) == (1_003, 2_027)
 
 
 def test_a_message_survives_its_header(log: Log) -> None:
@@ -410,12 +410,12 @@ def _file_with_rows(tmp_path: Path, n: int = 20_000) -> Path:
 
 
 def test_a_flipped_byte_is_found(tmp_path: Path) -> None:
-    path = _file_with_rows(tmp_path, 2_000)
+    path = _file_with_rows(tmp_path, 6_000)
     with sqlite3.connect(path) as db:
         body = bytearray(db.execute("SELECT body FROM messages WHERE position = 2").fetchone()[0])
         body[1_000] ^= 1
         db.execute("UPDATE messages SET body = ? WHERE position = 2", (bytes(body),))
-    with pytest.raises(PoisonMessageError, match=r"seq 1024, offset 2: .*checksum"):
+    with pytest.raises(PoisonMessageError, match=r"seq 4096, offset 2: .*checksum"):
         read_all(EmbeddedLog(path))
 
 

@@ -85,7 +85,7 @@ ORDERS = [
     ("a market order has no price",
         {}, {"price": None}),
     ("lots that floats miss",
-        {"row": BTC, "qty": 3 * 0.001}, {"qty": "0.003"}),
+        {"row": BTC, "qty": 9 * 0.001}, {"qty": "0.009"}),
     ("ticks that floats miss",
         {"row": BTC, "price": 3 * 0.1}, {"price": "0.3"}),
     ("many ticks",

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from operators.market.gate import Gate
-from schemas.kinds import Kind
-from schemas.rows import F8, I8, MarketRows
+from schemas.kinds import Flag, Kind, Side
+from schemas.rows import F8, I8, MarketRows, take
 from tests.tape_files import cut, read, same
 from venues.simulator import BLOCK_ROWS, Regime, Simulator, _Edges
 
@@ -17,6 +17,11 @@ SECOND_NS = 10**9
 
 @pytest.fixture(scope="module")
 def rows() -> MarketRows:
+    return read(Simulator(seed=3, n_rows=N, depth_levels=0), batch_rows=10_000)
+
+
+@pytest.fixture(scope="module")
+def deep() -> MarketRows:
     return read(Simulator(seed=3, n_rows=N), batch_rows=10_000)
 
 
@@ -24,22 +29,28 @@ def rows() -> MarketRows:
     ("start", "batch_rows"),
     [(0, 1_000), (1, 7_777), (BLOCK_ROWS, BLOCK_ROWS), (N - 1, 5), (20_001, 3)],
 )
-def test_any_start_in_any_batches_gives_the_same_rows(rows, start, batch_rows):
-    batches = Simulator(seed=3, n_rows=N).read(start, batch_rows)
+@pytest.mark.parametrize("levels", [0, 5])
+def test_any_start_in_any_batches_gives_the_same_rows(rows, deep, start, batch_rows, levels):
+    batches = Simulator(seed=3, n_rows=N, depth_levels=levels).read(start, batch_rows)
     first = list(itertools.islice(batches, 3))
     assert first[0].seq.size == min(batch_rows, N - start)
     stop = start + sum(one.seq.size for one in first)
     joined = MarketRows._make(np.concatenate(columns) for columns in zip(*first, strict=True))
-    same(joined, cut(rows, start, stop))
+    same(joined, cut(deep if levels else rows, start, stop))
 
 
-def test_it_ends_where_it_should():
-    assert read(Simulator(seed=3, n_rows=10)).seq.size == 10
-    assert list(Simulator(seed=3, n_rows=10).read(10, 5)) == []
+@pytest.mark.parametrize("levels", [0, 1, 5, 100])
+@pytest.mark.parametrize("n", [10, BLOCK_ROWS, BLOCK_ROWS + 1, 11_111])
+def test_it_ends_where_it_should(n, levels):
+    feed = Simulator(seed=3, n_rows=n, depth_levels=levels)
+    assert read(feed).source_row.tolist() == list(range(n))
+    assert list(feed.read(n, 5)) == []
 
 
-def test_seeds_differ_and_length_does_not_change_the_start(rows):
-    assert read(Simulator(seed=4, n_rows=100)).price.tobytes() != rows.price[:100].tobytes()
+def test_seeds_differ(rows, deep):
+    other = read(Simulator(seed=4, n_rows=N))
+    assert other.price[:100].tobytes() != deep.price[:100].tobytes()
+    assert np.flatnonzero(other.kind == Kind.BOOK)[0] != np.flatnonzero(deep.kind == Kind.BOOK)[0]
 
 
 def test_blocks_do_not_repeat_each_other(rows):
@@ -47,14 +58,72 @@ def test_blocks_do_not_repeat_each_other(rows):
     assert 0.4 < (first == second).mean() < 0.7  # as chance has it: 0.3 ** 2 + 0.7 ** 2
 
 
-def test_rows_are_in_order_and_pass_the_gate(rows):
-    feed = Simulator(seed=3, n_rows=N)
-    assert (np.diff(rows.ts_recv_ns) > 0).all()
-    assert rows.source_row.tolist() == list(range(N))
-    assert (rows.ts_event_ns < rows.ts_recv_ns).all()
+@pytest.mark.parametrize("levels", [0, 5])
+def test_rows_are_in_order_and_pass_the_gate(rows, deep, levels):
+    feed, found = Simulator(seed=3, n_rows=N, depth_levels=levels), deep if levels else rows
+    later = np.diff(found.ts_recv_ns)
+    assert (later[found.kind[1:] != Kind.BOOK] > 0).all()
+    assert (later[found.kind[1:] == Kind.BOOK] == 0).all()  # with its quote
+    assert found.source_row.tolist() == list(range(N))
+    assert (found.ts_event_ns < found.ts_recv_ns).all()
     gate = Gate(feed.table.arrays(), len(feed.names))
-    _, (accepted, rejected) = gate.step(gate.initial(), rows)
+    _, (accepted, rejected) = gate.step(gate.initial(), found)
     assert (accepted.seq.size, rejected.seq.size) == (N, 0)
+
+
+@pytest.mark.parametrize("levels", [1, 5, 40])
+def test_quotes_and_trades_do_not_hang_on_depth(rows, levels):
+    deep = read(Simulator(seed=3, n_rows=N, depth_levels=levels))
+    bare = take(deep, deep.kind != Kind.BOOK)
+    n = bare.seq.size
+    assert n < N
+    same(bare._replace(source_row=np.arange(n)), cut(rows, 0, n))
+
+
+def messages(deep: MarketRows) -> list[tuple[int, int]]:
+    """Where each whole run of book rows starts and stops."""
+    book = np.concatenate(([False], deep.kind == Kind.BOOK, [False]))
+    edges = np.flatnonzero(np.diff(book.astype(np.int8))).reshape(-1, 2)
+    return [(int(start), int(stop)) for start, stop in edges if stop < deep.seq.size]
+
+
+@pytest.mark.parametrize("levels", [1, 5, 40])
+def test_a_snapshot_is_the_book_around_the_quote_before_it(levels):
+    feed = Simulator(seed=3, n_rows=N, depth_levels=levels)
+    deep = read(feed)
+    tick = {(i.lane, i.symbol): float(i.tick) for i in feed.table.instruments}
+    found = messages(deep)
+    numbers = [int(deep.venue_seq[start]) for start, _ in found]
+    assert numbers == list(range(len(found)))
+    for start, stop in found:
+        quote, book = start - 1, cut(deep, start, stop)
+        assert stop - start == 2 * levels
+        assert deep.kind[quote] == Kind.QUOTE
+        for name in ("lane", "symbol", "ts_event_ns", "ts_recv_ns", "source", "ref_id"):
+            assert (getattr(book, name) == getattr(deep, name)[quote]).all()
+        assert (book.venue_seq == book.venue_seq[0]).all()
+        last = [Flag.SNAPSHOT] * (2 * levels - 1) + [Flag.SNAPSHOT | Flag.MSG_LAST]
+        assert book.flags.tolist() == last
+        assert book.side.tolist() == [Side.BUY] * levels + [Side.SELL] * levels
+        bids, asks = book.price[:levels], book.price[levels:]
+        assert (bids[0], asks[0]) == (deep.bid_px[quote], deep.ask_px[quote])
+        assert (book.qty[0], book.qty[levels]) == (deep.bid_qty[quote], deep.ask_qty[quote])
+        assert bids[0] < asks[0]
+        least = 0.99 * tick[int(deep.lane[quote]), int(deep.symbol[quote])]
+        for outward in (-np.diff(bids), np.diff(asks)):
+            assert (outward > least).all()
+        for sizes in (book.qty[:levels], book.qty[levels:]):
+            assert (np.diff(sizes) > 0).all()
+
+
+def test_every_market_has_a_snapshot_about_every_50th_row():
+    deep = read(Simulator(seed=3, n_rows=200_000))
+    for i in Simulator(seed=3, n_rows=10).table.instruments:
+        mine = (deep.lane == i.lane) & (deep.symbol == i.symbol)
+        book = mine & (deep.kind == Kind.BOOK)
+        every = (mine & ~book).sum() / (book.sum() / 10)
+        assert 35.0 < every < 70.0
+    assert np.unique(np.diff([start for start, _ in messages(deep)])).size > 50  # not a beat
 
 
 def test_it_says_that_it_is_simulated():
@@ -66,12 +135,12 @@ def test_it_says_that_it_is_simulated():
     assert feed.description[0].rows == feed.n_rows == 10
 
 
-def test_prices_and_sizes_are_on_their_grids(rows):
+def test_prices_and_sizes_are_on_their_grids(deep):
     for i in Simulator(seed=3, n_rows=10).table.instruments:
-        mine = (rows.lane == i.lane) & (rows.symbol == i.symbol)
+        mine = (deep.lane == i.lane) & (deep.symbol == i.symbol)
         assert mine.sum() > 500
-        for columns, step in (((rows.bid_px, rows.ask_px, rows.price), i.tick),
-                              ((rows.bid_qty, rows.ask_qty, rows.qty), i.lot)):  # fmt: skip
+        for columns, step in (((deep.bid_px, deep.ask_px, deep.price), i.tick),
+                              ((deep.bid_qty, deep.ask_qty, deep.qty), i.lot)):  # fmt: skip
             for column in columns:
                 steps = column[mine & ~np.isnan(column)] / float(step)
                 assert np.abs(steps - np.rint(steps)).max() < 1e-3
@@ -108,7 +177,15 @@ def test_regimes_differ_in_what_the_price_does():
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"seed": -1}, {"n_rows": 0}, {"lanes": 0}, {"rate_hz": 0.0}, {"rate_hz": float("nan")}],
+    [
+        {"seed": -1},
+        {"n_rows": 0},
+        {"lanes": 0},
+        {"rate_hz": 0.0},
+        {"rate_hz": float("nan")},
+        {"depth_levels": -1},
+        {"depth_levels": 101},
+    ],
 )
 def test_settings_that_make_no_market_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):

@@ -77,6 +77,8 @@ _TRADES = 0.3  # share of trades among the rows
 _STAY = 0.85  # chance that a regime outlives a block
 _SIGMA = {Regime.RANGE: 1.0, Regime.TREND: 1.2, Regime.VOLATILE: 3.5}
 _BASIS_SECONDS = 60.0  # after which a basis has come back by 63 %
+_SNAPSHOTS = BLOCK_ROWS // 50  # of the book, per block: as many in each, so that blocks are equal
+_MAX_LEVELS = 100  # a side: the lowest bid stays far above zero
 
 
 @dataclass(frozen=True)
@@ -89,23 +91,30 @@ class Simulator:
         The same seed, rows and rate give the same rows for ever.
     n_rows : int, > 0
     rate_hz : float, > 0
-        Rows per simulated second, over all markets.
+        Quotes and trades per simulated second, over all markets.
     lanes : int, > 0
         Assets go round robin over the lanes.
+    depth_levels : int, 0 to 100
+        Levels a side of each book snapshot; 0 gives no book.
 
     Notes
     -----
     Each asset has one price; its first venue shows it at once, others later and with a basis that
     comes back to zero. Regimes (range, trend, volatile) change per asset every few blocks of 8,192
     rows. Rows are quotes with sizes and trades with their aggressor, who follows the last moves
-    more often than not. `source_row` is the merged position. Fees are low, so that spreads
-    between the venues can be traded. Names of venues and source begin with `sim`.
+    more often than not. Behind one in 50 of them, always a quote, comes a snapshot of that book at
+    the quote's own time: bids, then asks, from the touch, whose price and size are the quote's, to
+    ever larger sizes one to three ticks apart; its rows share a `venue_seq`. With another depth,
+    quotes and trades are the same, until `n_rows`, which counts every row and may cut the last
+    snapshot, is reached. `source_row` is the merged position. Fees are low, so that spreads between
+    the venues can be traded. Names of venues and source begin with `sim`.
     """
 
     seed: int
     n_rows: int
     rate_hz: float = RATE_HZ
     lanes: int = 8
+    depth_levels: int = 5
     simulated: bool = field(default=True, init=False)
     has_recv: bool = field(default=True, init=False)
 
@@ -113,6 +122,8 @@ class Simulator:
         for name, least in (("seed", 0), ("n_rows", 1), ("lanes", 1)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, was {getattr(self, name)}")
+        if not 0 <= self.depth_levels <= _MAX_LEVELS:
+            raise ValueError(f"depth_levels must be in 0..{_MAX_LEVELS}, was {self.depth_levels}")
         if not 0.01 <= self.rate_hz <= 1e6:
             raise ValueError(f"rate_hz must be in 0.01..1000000, was {self.rate_hz}")
 
@@ -150,32 +161,40 @@ class Simulator:
 
     @property
     def description(self) -> list[SourceInfo]:
-        settings = json.dumps([self.seed, self.n_rows, self.rate_hz, self.lanes])
+        settings = json.dumps([self.seed, self.n_rows, self.rate_hz, self.lanes, self.depth_levels])
+        ticks = self.n_rows * (BLOCK_ROWS / self._block_rows)
         return [
             SourceInfo(
                 name=SOURCE,
                 kind="simulated",
                 rows=self.n_rows,
                 first_ns=START_NS,
-                last_ns=START_NS + int(self.n_rows / self.rate_hz * SECOND_NS),
+                last_ns=START_NS + int(ticks / self.rate_hz * SECOND_NS),
                 sha256=hashlib.sha256(settings.encode()).hexdigest(),
             )
         ]
 
     def read(self, start: int, batch_rows: int) -> Iterator[MarketRows]:
         """Rows from position `start` on; the blocks before it are not made."""
-        first = min(start, self.n_rows) // BLOCK_ROWS
-        return rebatch(self._blocks(first), skip_rows=start - first * BLOCK_ROWS,
+        first = min(start, self.n_rows) // self._block_rows
+        return rebatch(self._blocks(first), skip_rows=start - first * self._block_rows,
                        batch_rows=batch_rows)  # fmt: skip
 
+    @property
+    def _block_rows(self) -> int:
+        """Rows of a block with its snapshots; BLOCK_ROWS of them are quotes and trades."""
+        return BLOCK_ROWS + _SNAPSHOTS * 2 * self.depth_levels
+
     def _blocks(self, first: int) -> Iterator[MarketRows]:
-        n_blocks = -(-self.n_rows // BLOCK_ROWS)
-        edges = _Edges(self.seed, n_blocks, BLOCK_ROWS / self.rate_hz)
+        # As many edges as without depth: their draws hang on how many there are.
+        edges = _Edges(self.seed, -(-self.n_rows // BLOCK_ROWS), BLOCK_ROWS / self.rate_hz)
         where = {(i.venue, i.name): (i.lane, i.symbol) for i in self.table.instruments}
         place = np.array([where[m.venue, m.name] for m in _MARKETS])
-        for block in range(first, n_blocks):
-            rows = _block(self.seed, block, edges, place, self.rate_hz)
-            n = min(BLOCK_ROWS, self.n_rows - block * BLOCK_ROWS)
+        for block in range(first, -(-self.n_rows // self._block_rows)):
+            rows, market = _block(self.seed, block, edges, place, self.rate_hz)
+            if self.depth_levels:
+                rows = _with_depth(rows, market, self.seed, block, self.depth_levels)
+            n = min(self._block_rows, self.n_rows - block * self._block_rows)
             yield MarketRows._make(column[:n] for column in rows)
 
 
@@ -209,8 +228,10 @@ class _Edges:
             self.basis[:, block + 1] = keep * self.basis[:, block] + shock
 
 
-def _block(seed: int, block: int, edges: _Edges, place: Any, rate_hz: float) -> MarketRows:
-    """All rows of one block, in order of time; times are strictly increasing."""
+def _block(
+    seed: int, block: int, edges: _Edges, place: Any, rate_hz: float
+) -> tuple[MarketRows, I4]:
+    """Quotes and trades of one block, at strictly increasing times, and the market of each."""
     random = np.random.Generator(np.random.PCG64([seed, 1, block]))
     n, span_ns = BLOCK_ROWS, BLOCK_ROWS / rate_hz * SECOND_NS
     first_ns = START_NS + int(block * span_ns)
@@ -238,7 +259,7 @@ def _block(seed: int, block: int, edges: _Edges, place: Any, rate_hz: float) -> 
         calm = _SIGMA[Regime(int(edges.regime[a, block]))]
         _fill(rows, mine, one, log_mid, draws[:, mine], calm)
         rows.lane[mine], rows.symbol[mine] = place[m]
-    return rows
+    return rows, market
 
 
 def _path(
@@ -295,3 +316,40 @@ def _fill(rows: MarketRows, mine: I8, one: _Market, log_mid: F8, draws: F8, calm
     rows.bid_px[q], rows.ask_px[q] = bid[~trade] / per_unit, ask[~trade] / per_unit
     rows.bid_qty[q], rows.ask_qty[q] = sizes[0][~trade], sizes[1][~trade]
     rows.ts_event_ns[mine] = rows.ts_recv_ns[mine] - one.latency_ns
+
+
+def _with_depth(rows: MarketRows, market: I4, seed: int, block: int, levels: int) -> MarketRows:
+    """The rows of one block with snapshots of the book behind some of its quotes.
+
+    Drawn from a generator of their own, so that quotes and trades do not hang on depth.
+    """
+    random = np.random.Generator(np.random.PCG64([seed, 2, block]))
+    quotes = np.flatnonzero(rows.kind == Kind.QUOTE)
+    touch = np.sort(random.choice(quotes, _SNAPSHOTS, replace=False))
+    copies = np.ones(rows.seq.size, np.int64)
+    copies[touch] += 2 * levels
+    found = MarketRows._make(np.repeat(column, copies) for column in rows)
+    number = np.arange(_SNAPSHOTS)[:, None]
+    at = touch[:, None] + 1 + 2 * levels * number + np.arange(2 * levels)  # (snapshots, rows)
+    found.kind[at], found.flags[at], found.flags[at[:, -1]] = (
+        Kind.BOOK, Flag.SNAPSHOT, Flag.SNAPSHOT | Flag.MSG_LAST,
+    )  # fmt: skip
+    found.venue_seq[at] = block * _SNAPSHOTS + number
+    for column in (found.bid_px, found.bid_qty, found.ask_px, found.ask_qty):
+        column[at] = np.nan
+    found.source_row[:] = block * found.seq.size + np.arange(found.seq.size)
+    per_unit = np.array([10.0**m.decimals for m in _MARKETS])[market[touch], None]
+    lots = np.array([10.0**m.lot_decimals for m in _MARKETS])[market[touch], None]
+    for side, mine, price, qty in (
+        (Side.BUY, at[:, :levels], rows.bid_px, rows.bid_qty),
+        (Side.SELL, at[:, levels:], rows.ask_px, rows.ask_qty),
+    ):
+        # Back to whole ticks and lots, which divide to the quote's own numbers, bit for bit.
+        best, best_lots = np.rint(price[touch, None] * per_unit), np.rint(qty[touch, None] * lots)
+        away = random.integers(1, 4, mine.shape)
+        more = 1.0 + np.floor(0.5 * best_lots * random.random(mine.shape))
+        away[:, 0], more[:, 0] = 0, 0.0
+        found.side[mine] = side
+        found.price[mine] = (best - side * np.cumsum(away, axis=1)) / per_unit
+        found.qty[mine] = (best_lots + np.cumsum(more, axis=1)) / lots
+    return found

@@ -112,6 +112,8 @@ class KafkaLog:
 
     def _bounds(self, partition: Partition) -> tuple[int, int]:
         topic, lane = partition
+        if topic not in self._plans or not 0 <= lane < self._plans[topic].partitions:
+            raise LogError(f"{topic} lane {lane}: infra/kafka/topics.yaml plans no such partition")
         return self._asker.bounds(self._names[topic], lane)
 
     def _check_topics(self, deployment: str) -> None:

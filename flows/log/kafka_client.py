@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Iterator
+from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka import Message as Raw
@@ -15,20 +16,24 @@ SERVERS = "127.0.0.1:19092"  # where `trifecta kafka up` starts a broker
 SERVERS_VARIABLE = "TRIFECTA_KAFKA"
 HEADER = "trifecta"  # the one Kafka header of a message
 MESSAGE_BYTES_MAX = 2 * 1024 * 1024  # of a client; the topics' own bound stands in topics.yaml
-ANSWER_TIMEOUT_S = 30.0
+FIRST_ANSWER_TIMEOUT_S = 10.0
+ANSWER_TIMEOUT_S = 30.0  # while it is known that brokers were there
 RETRY_S = 0.1
 
 _FENCED = frozenset(
     {KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH}
 )
-_PASSING = frozenset(
+_AWAY = frozenset(  # librdkafka goes on trying by itself
     {
-        # The broker is away; librdkafka goes on trying by itself.
         KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE,
+        KafkaError._TIMED_OUT, KafkaError._UNKNOWN_PARTITION,
+    }
+)  # fmt: skip
+_PASSING = _AWAY | frozenset(
+    {
         # Right after a broker's start, a topic's creation or a change of leaders.
         KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE,
-        KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_PARTITION,
-        KafkaError._TIMED_OUT, KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
     }
 )  # fmt: skip
 
@@ -38,12 +43,13 @@ def servers_or_default(servers: str | None) -> str:
     return servers or os.environ.get(SERVERS_VARIABLE) or SERVERS
 
 
-def client_settings(servers: str) -> dict[str, str | int | float | bool]:
+def client_settings(servers: str) -> dict[str, Any]:
     """What producers and consumers have in common."""
     return {
         "bootstrap.servers": servers,
-        # A line per retry while a broker is away, and one per gapless producer, help nobody.
-        "log_level": 2,
+        # Raised anyway: all but the one line of a fatal error. Handing lines to Python's logging
+        # (`logger`) made the process end with a segmentation fault.
+        "log_level": 0,
         "reconnect.backoff.max.ms": 1000,
         "message.max.bytes": MESSAGE_BYTES_MAX,
     }
@@ -89,7 +95,7 @@ def clear(error: KafkaError, where: str) -> LogError:
             f"{where}: the next message has been deleted by retention; read faster, retain more "
             "(infra/kafka/topics.yaml), or start from what is left"
         )
-    if error.code() in (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT):
+    if error.code() in _AWAY:
         return LogError(
             f"{where}: Kafka does not answer ({error.str()}); start it with 'trifecta kafka up', "
             f"or set {SERVERS_VARIABLE} to its addresses"
@@ -116,7 +122,7 @@ def parse(raw: Raw, partition: Partition) -> Message:
 class Asker:
     """Short questions to single partitions, by one consumer; for one thread.
 
-    Everything waits at most 30 s for an answer, then raises LogError.
+    Everything waits at most 30 s, the first of all 10 s, for an answer, then raises LogError.
     """
 
     def __init__(self, servers: str) -> None:
@@ -126,7 +132,7 @@ class Asker:
     def partitions(self) -> dict[str, int]:
         """All topics of the brokers, and their partition counts."""
         try:
-            topics = self._consumer.list_topics(timeout=ANSWER_TIMEOUT_S).topics
+            topics = self._consumer.list_topics(timeout=FIRST_ANSWER_TIMEOUT_S).topics
         except KafkaException as error:
             raise clear(error.args[0], self._servers) from error
         return {name: len(topic.partitions) for name, topic in topics.items()}
@@ -158,15 +164,15 @@ class Asker:
             raw = self._consumer.poll(RETRY_S)
             if raw is None:
                 continue
-            error = raw.error()
+            error, offset = raw.error(), raw.offset() or 0
             if error is None:
-                if raw.offset() < stop:
+                if offset < stop:
                     yield raw
                     end = time.monotonic() + ANSWER_TIMEOUT_S
-                if raw.offset() >= stop - 1:
+                if offset >= stop - 1:
                     return
             elif error.code() == KafkaError._PARTITION_EOF:
-                if raw.offset() >= stop:  # else a new leader has not caught up yet
+                if offset >= stop:  # else a new leader has not caught up yet
                     return
             elif not passing(error):
                 raise clear(error, f"{topic} lane {lane}")

@@ -1,7 +1,7 @@
 """Writing to Kafka: an idempotent producer without gaps, and for ingest a fence."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
@@ -55,6 +55,7 @@ class KafkaStore:
         self._servers, self._names, self._timeout_s = servers, names, delivery_timeout_s
         self._failed: KafkaError | None = None
         self._committed_s: float | None = None  # when the open transaction began; None: none open
+        self._undelivered = False
         self._fenced = fence is not None
         self._producer = self._new_producer(fence)
         if self._fenced:
@@ -69,10 +70,10 @@ class KafkaStore:
             self._put_texts(texts)
         if messages and self._fenced:
             self._renew_transaction()
+        self._undelivered |= bool(messages)
         for message in messages:
             self._produce(message)
-        self._producer.poll(0)
-        self._check()
+        self._serve(lambda: self._producer.poll(0))
 
     def flush(self) -> None:
         self._deliver()
@@ -122,7 +123,6 @@ class KafkaStore:
                 "queue.buffering.max.kbytes": 65_536,
                 "delivery.report.only.error": True,
                 "on_delivery": self._delivered,
-                "error_cb": self._noticed,
                 **own,
             }
         )
@@ -162,8 +162,7 @@ class KafkaStore:
                 )
                 return
             except BufferError:  # more than the brokers take at the moment
-                self._producer.poll(WAIT_SLICE_S)
-                self._check()
+                self._serve(lambda: self._producer.poll(WAIT_SLICE_S))
                 if time.monotonic() > end:
                     raise self._failure(KafkaError(KafkaError._MSG_TIMED_OUT)) from None
             except KafkaException as error:
@@ -172,10 +171,26 @@ class KafkaStore:
     def _deliver(self) -> None:
         """Wait until everything handed over is acknowledged."""
         self._check()
-        left = self._producer.flush(self._timeout_s + ANSWER_TIMEOUT_S)
-        self._check()
-        if left:
+        if not self._undelivered:  # a flush would still wait for the producer's start
+            return
+        if self._serve(lambda: self._producer.flush(self._timeout_s + ANSWER_TIMEOUT_S)):
             raise self._failure(KafkaError(KafkaError._MSG_TIMED_OUT))
+        self._undelivered = False
+
+    def _serve(self, call: Callable[[], int]) -> int:
+        """A call that reports what happened in the background; raises what went wrong."""
+        try:
+            result = call()
+        except KafkaException as error:
+            raise self._failure(error.args[0]) from error
+        except SystemError as error:
+            # confluent-kafka reports failed messages while it is raising a fatal error already.
+            if not isinstance(error.__cause__, KafkaException):
+                raise
+            self._failed = None  # that the messages failed is only its consequence
+            raise self._failure(error.__cause__.args[0]) from error
+        self._check()
+        return result
 
     def _commit(self) -> None:
         if self._committed_s is None:
@@ -198,8 +213,8 @@ class KafkaStore:
         producer = Producer(
             {
                 **client_settings(self._servers),
-                "enable.idempotence": True,
                 "acks": "all",
+                "max.in.flight": 1,  # in order; an idempotent producer starts half a second later
                 "message.timeout.ms": int(self._timeout_s * 1000),
                 "delivery.report.only.error": True,
                 "on_delivery": lambda error, _: failed.append(error),
@@ -213,11 +228,6 @@ class KafkaStore:
 
     def _delivered(self, error: KafkaError | None, _: object) -> None:
         if error is not None and self._failed is None:
-            self._failed = error
-
-    def _noticed(self, error: KafkaError) -> None:
-        """What goes wrong in the background; only what is fatal counts, the rest heals."""
-        if error.fatal():
             self._failed = error
 
     def _check(self) -> None:

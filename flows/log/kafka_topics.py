@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import (
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # re-exported, undeclared
     AdminClient,
     AlterConfigOpType,
     ConfigEntry,
@@ -18,7 +18,8 @@ from confluent_kafka.admin import (
     NewTopic,
     ResourceType,
 )
-from ruamel.yaml import YAML, YAMLError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from flows.kafka_jars import infra_file
 from flows.log.errors import LogError
