@@ -64,6 +64,7 @@ def replay(folder: Path, *, as_json: bool) -> int:
         record = RunRecord.from_json(text)
         rows = sum(source["rows"] for source in record.sources)
         with RowProgress(console, rows, doing="deciding again") as progress:
+            progress.moved(0)
             found: Verified = verify(log, progress=progress.moved)
     finally:
         log.close()
@@ -92,7 +93,7 @@ def _json(run_id: str, found: Verified) -> str:
 def print_verification(found: Verified, run_id: str, console: Console) -> None:
     """Say that every row is the same, or show the first that is not, both sides beside another."""
     for note in found.notes:
-        console.print(Text(f"Note: {note}", style="yellow"))
+        console.print(Text(f"Note: {note}", style="yellow"), soft_wrap=True)
     if not found.numeric_matches:
         console.print(
             Text(
@@ -105,7 +106,8 @@ def print_verification(found: Verified, run_id: str, console: Console) -> None:
     if found.difference is None:
         console.print(
             Text.assemble(("The same. ", "bold green"), f"Run {run_id}: {compared} decided again, ")
-            + Text("no difference.")
+            + Text("no difference."),
+            soft_wrap=True,
         )
         return
     difference = found.difference
@@ -114,7 +116,8 @@ def print_verification(found: Verified, run_id: str, console: Console) -> None:
             ("NOT the same. ", "bold red"),
             f"Run {run_id}: {difference['topic']} differs first in row {difference['row']:,}, "
             f"after {compared} that are equal.",
-        )
+        ),
+        soft_wrap=True,
     )
     console.print(Padding(_sides(difference), (1, 0, 0, 0)))
 

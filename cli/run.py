@@ -87,7 +87,7 @@ def run(request: Request) -> int:
     feed = _feed(request, cut, console)
     now = datetime.now(UTC)
     name = "simulated" if request.simulate else Path(feed.names[0]).stem
-    name += f"-and-{len(feed.names) - 1}-more" if len(feed.names) > 1 else ""
+    name += f"+{len(feed.names) - 1}" if len(feed.names) > 1 else ""
     run_id = f"{stamp(now)}-{name}"
     folder = request.out or RUNS / run_id
     log, begun = prepare(folder, request.profile)

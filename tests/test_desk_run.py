@@ -1,5 +1,8 @@
 """The promise: one tape, one digest, whatever the profile, the batches or the replay."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +15,10 @@ from flows.replay import verify
 from schemas.kinds import Control, Flag, Kind
 from schemas.rows import take
 from schemas.topics import DECISIONS, FEATURES, LEDGER, MARKET, PROPOSALS, TOPICS
-from tests.runs import Ran, btc, eurusd, run, table, tables
+from tests.runs import ROOT, Ran, btc, eurusd, run, table, tables
 
 MORNING_NS = 1_398_949_200_000_000_000  # 2014-05-01 13:00: 12,622 quotes and a few dozen trades
+EIGHT_NS = 1_398_931_200_000_000_000  # 08:00: 4,600 quotes and the first trades
 AN_HOUR_NS = 1_398_906_000_000_000_000  # 01:00: enough for the slow batches of one row
 NOTHING = lambda n: None  # noqa: E731  progress that nobody watches
 
@@ -49,6 +53,23 @@ def test_batches_of_one_and_seven_rows(tmp_path: Path) -> None:
         for n in (1, 7, 100_000)
     }
     assert len(found) == 1
+
+
+def test_without_numba(tmp_path: Path) -> None:
+    """The same bits from plain Python, in a process of its own."""
+    program = (
+        "import sys; from pathlib import Path; from tests.runs import eurusd, run; "
+        f"feed, folder = eurusd({EIGHT_NS}), Path(sys.argv[1]); "
+        "ran = run(feed, profile='memory', batch_rows=500, folder=folder); "
+        "print(ran.decision_digest, ran.ledger_digest)"
+    )
+    environment = os.environ | {"TRIFECTA_NO_NUMBA": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)], env=environment, cwd=ROOT, check=True,
+        capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    ran = run(eurusd(EIGHT_NS), profile="memory", batch_rows=8192, folder=tmp_path)
+    assert tuple(done.stdout.split()) == _digests(ran)
 
 
 def test_three_markets_of_one_asset(tmp_path: Path) -> None:

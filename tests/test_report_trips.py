@@ -228,8 +228,8 @@ def test_csv_gives_back_every_number(tmp_path: Path) -> None:
         assert (int(line["id"]), line["engine"]) == (trip.id, trip.engine.name.lower())
         assert line["instrument"] == first.instrument
         assert (line["status"], line["exit_reason"]) == (trip.status, trip.exit_reason)
-        assert float(line["entry_price"]) == first.entry_px
-        assert (float(line["pnl"]), float(line["fees"])) == (trip.pnl, trip.fees)
+        assert float(line["entry_price"]) == pytest.approx(first.entry_px, rel=1e-11)
+        assert (float(line["pnl"]), float(line["fees"])) == pytest.approx((trip.pnl, trip.fees))
         assert (line["exit_utc"] == "") == (first.exit_ts_ns < 0)
         assert (line["second_instrument"] != "") == (len(trip.legs) == 2)
     assert lines[0]["decided_utc"].startswith("2014-05-0")

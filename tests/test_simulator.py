@@ -105,6 +105,8 @@ def test_a_snapshot_is_the_book_around_the_quote_before_it(levels):
         last = [Flag.SNAPSHOT] * (2 * levels - 1) + [Flag.SNAPSHOT | Flag.MSG_LAST]
         assert book.flags.tolist() == last
         assert book.side.tolist() == [Side.BUY] * levels + [Side.SELL] * levels
+        for column in (book.bid_px, book.bid_qty, book.ask_px, book.ask_qty):
+            assert np.isnan(column).all()
         bids, asks = book.price[:levels], book.price[levels:]
         assert (bids[0], asks[0]) == (deep.bid_px[quote], deep.ask_px[quote])
         assert (book.qty[0], book.qty[levels]) == (deep.bid_qty[quote], deep.ask_qty[quote])
@@ -114,6 +116,22 @@ def test_a_snapshot_is_the_book_around_the_quote_before_it(levels):
             assert (outward > least).all()
         for sizes in (book.qty[:levels], book.qty[levels:]):
             assert (np.diff(sizes) > 0).all()
+
+
+def shapes(deep: MarketRows) -> F8:
+    """Per whole message, sizes relative to the touch, which no draw of the quotes has a part in."""
+    at = np.array([start for start, _ in messages(deep)])[:, None] + np.arange(5)
+    found: F8 = deep.qty[at] / deep.qty[at[:, :1]]
+    return found
+
+
+def test_depth_repeats_neither_itself_nor_another_seed(deep):
+    here, per_block = shapes(deep), BLOCK_ROWS // 50
+    there = shapes(read(Simulator(seed=4, n_rows=N)))
+    for one, two in ((here[:per_block], here[per_block : 2 * per_block]), (here, there)):
+        n = min(len(one), len(two))
+        apart = np.abs(one[:n] - two[:n])[:, 1:]
+        assert np.median(apart) > 0.1
 
 
 def test_every_market_has_a_snapshot_about_every_50th_row():

@@ -188,7 +188,7 @@ def _warnings(data: RunData, report: Report) -> list[str]:
         found.append("The run has not ended: this is what its log holds so far.")
     if data.simulated:
         found.append("The market is simulated: nothing here says how the desk does in a real one.")
-    if data.model.overlap and report["decisions"]:
+    if data.model.overlap:
         found.append(
             "The run overlaps the span that the model was trained on: its results are too good."
         )

@@ -21,8 +21,8 @@ TRADE_COLUMNS = (
 def write_trades_csv(trips: Sequence[Trip], path: Path) -> None:
     """trades.csv: one line per envelope after a header, RFC 4180; unknown numbers are empty.
 
-    Numbers are the shortest text that gives the same float again, times ISO 8601 in UTC with
-    nanoseconds. `pnl` is before fees; open trips are marked and have no exit.
+    Numbers have up to twelve significant digits, which a price in ticks never needs and a float's
+    noise never reaches; times are ISO 8601 in UTC with nanoseconds. `pnl` is before fees; open trips are marked and have no exit.
     """
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
@@ -51,4 +51,4 @@ def _trade_line(trip: Trip) -> list[str]:
 
 
 def _number(x: float) -> str:
-    return repr(x) if math.isfinite(x) else ""
+    return f"{x:.12g}" if math.isfinite(x) else ""
