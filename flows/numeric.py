@@ -1,4 +1,4 @@
-"""A fingerprint of this machine's arithmetic: where it differs, so may the last bit of a decision."""
+"""A fingerprint of this machine's arithmetic: where it differs, so may a decision's last bit."""
 
 import hashlib
 import math
