@@ -81,7 +81,7 @@ class Cluster:
     @property
     def servers(self) -> str:
         """What clients are given to find the cluster."""
-        return ",".join(f"{HOST}:{self.port_of(node)}" for node in self.nodes)
+        return ",".join(map(self.address_of, self.nodes))
 
     @property
     def nodes(self) -> range:
@@ -89,6 +89,9 @@ class Cluster:
 
     def port_of(self, node: int) -> int:
         return self.port + 2 * (node - 1)
+
+    def address_of(self, node: int) -> str:
+        return f"{HOST}:{self.port_of(node)}"
 
     def folder_of(self, node: int) -> Path:
         return self.folder / f"broker-{node}"
@@ -114,8 +117,7 @@ class Cluster:
 
     def _answers(self, node: int) -> bool:
         # Each on its own: the others list a dead broker until its registration has expired.
-        server = f"{HOST}:{self.port_of(node)}"
-        client = AdminClient({"bootstrap.servers": server, "log_level": 0})
+        client = AdminClient({"bootstrap.servers": self.address_of(node), "log_level": 0})
         try:
             metadata = client.list_topics(timeout=2)
         except KafkaException:

@@ -18,6 +18,10 @@ class BrokerError(LogError):
     """A local broker cannot be started or stopped as asked; the text says what to do."""
 
 
+class MissingToolError(BrokerError):
+    """Java or Maven is not there; the text says what to install."""
+
+
 def infra_file(name: str) -> Path:
     """A file of infra/kafka. BrokerError where the program was installed without it."""
     path = Path(__file__).resolve().parents[1] / "infra" / "kafka" / name
@@ -27,7 +31,7 @@ def infra_file(name: str) -> Path:
 
 
 def find_java() -> Path:
-    """The `java` of JAVA_HOME or the PATH, 17 or newer; BrokerError saying what to install."""
+    """The `java` of JAVA_HOME or the PATH, 17 or newer; MissingToolError saying what to install."""
     home = os.environ.get("JAVA_HOME")
     found = shutil.which("java", path=str(Path(home) / "bin")) if home else None
     found = found or shutil.which("java")
@@ -35,7 +39,7 @@ def find_java() -> Path:
     version = re.search(r'version "(\d+)', told)
     if found is None or version is None or int(version.group(1)) < JAVA_MIN:
         has = "found none" if found is None else f"{found} is {_first_line(told)}"
-        raise BrokerError(
+        raise MissingToolError(
             f"Kafka needs Java {JAVA_MIN} or newer ({has}); install it, for example with "
             "'apt install openjdk-17-jre-headless' or 'brew install openjdk@17'"
         )
@@ -72,7 +76,7 @@ def _cache() -> Path:
 def _resolve(pom: Path, into: Path) -> None:
     maven = shutil.which("mvn")
     if maven is None:
-        raise BrokerError(
+        raise MissingToolError(
             "Kafka's jars are resolved by Maven (mvn, found none); install it, for example with "
             "'apt install maven' or 'brew install maven'"
         )

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.kafka_server import deployment, kafka_servers, own_broker  # noqa: F401 - fixtures
+
 ROOT = Path(__file__).resolve().parent.parent
 
 # No deadline: the first call of a kernel compiles it. `fast` draws the same examples every time.

@@ -22,7 +22,8 @@ def write_trades_csv(trips: Sequence[Trip], path: Path) -> None:
     """trades.csv: one line per envelope after a header, RFC 4180; unknown numbers are empty.
 
     Numbers have up to twelve significant digits, which a price in ticks never needs and a float's
-    noise never reaches; times are ISO 8601 in UTC with nanoseconds. `pnl` is before fees; open trips are marked and have no exit.
+    noise never reaches; times are ISO 8601 in UTC with nanoseconds. `pnl` is before fees; open
+    trips are marked and have no exit.
     """
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)

@@ -48,7 +48,7 @@ def client_settings(servers: str) -> dict[str, Any]:
     return {
         "bootstrap.servers": servers,
         # Raised anyway: all but the one line of a fatal error. Handing lines to Python's logging
-        # (`logger`) made the process end with a segmentation fault.
+        # (`logger`) ended a process with a segmentation fault.
         "log_level": 0,
         "reconnect.backoff.max.ms": 1000,
         "message.max.bytes": MESSAGE_BYTES_MAX,

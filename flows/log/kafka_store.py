@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
@@ -109,23 +110,34 @@ class KafkaStore:
             self._asker.close()
 
     def _new_producer(self, fence: str | None) -> Producer:
-        own = {} if fence is None else {
-            "transactional.id": fence, "transaction.timeout.ms": TRANSACTION_TIMEOUT_S * 1000
-        }  # fmt: skip
-        return Producer(
+        settings: dict[str, Any] = {
+            "enable.gapless.guarantee": True,  # a message that fails fails all that follow it
+            "queue.buffering.max.kbytes": 65_536,
+            "on_delivery": self._delivered,
+        }
+        if fence is not None:
+            settings["transactional.id"] = fence
+            settings["transaction.timeout.ms"] = TRANSACTION_TIMEOUT_S * 1000
+        return self._connect(settings)
+
+    def _connect(self, settings: dict[str, Any]) -> Producer:
+        producer = Producer(
             {
                 **client_settings(self._servers),
                 "enable.idempotence": True,
-                "enable.gapless.guarantee": True,  # a message that fails fails all that follow it
                 "acks": "all",
                 "linger.ms": 0,
                 "message.timeout.ms": int(self._timeout_s * 1000),
-                "queue.buffering.max.kbytes": 65_536,
                 "delivery.report.only.error": True,
-                "on_delivery": self._delivered,
-                **own,
+                **settings,
             }
         )
+        try:
+            # An idempotent producer that has to find its broker by itself starts a second later.
+            producer.list_topics(self._names[META], ANSWER_TIMEOUT_S)
+        except KafkaException as error:
+            raise clear(error.args[0], self._servers) from error
+        return producer
 
     def _take_over(self) -> None:
         end = time.monotonic() + START_TIMEOUT_S
@@ -210,16 +222,7 @@ class KafkaStore:
     def _put_texts(self, texts: Mapping[str, str]) -> None:
         """By a producer of its own: compaction removes aborted transactions, texts must stay."""
         failed: list[KafkaError] = []
-        producer = Producer(
-            {
-                **client_settings(self._servers),
-                "acks": "all",
-                "max.in.flight": 1,  # in order; an idempotent producer starts half a second later
-                "message.timeout.ms": int(self._timeout_s * 1000),
-                "delivery.report.only.error": True,
-                "on_delivery": lambda error, _: failed.append(error),
-            }
-        )
+        producer = self._connect({"on_delivery": lambda error, _: failed.append(error)})
         for name, text in texts.items():
             producer.produce(self._names[META], text.encode(), key=name.encode(), partition=0)
         if producer.flush(self._timeout_s + ANSWER_TIMEOUT_S) or failed:

@@ -203,10 +203,10 @@ def _work(
     best = ask if side > 0 else bid
     if order.order_type == MARKET:
         code, reason, price = FILLED, order.reason, best
-        if order.role == FLATTEN and order.linked and not _cancel_linked(state, m):
-            code, reason, price = REJECTED, Reason.VENUE_REDUCE_ONLY.value, np.nan
-        elif math.isnan(best):
+        if math.isnan(best):
             code, reason, price = REJECTED, Reason.VENUE_NO_MARKET.value, np.nan
+        elif order.role == FLATTEN and order.linked and not _cancel_linked(state, m):
+            code, reason, price = REJECTED, Reason.VENUE_REDUCE_ONLY.value, np.nan
         _report(rules, instruments, state, order, row, code, reason, price)
         return True
     code, price = 0, limit

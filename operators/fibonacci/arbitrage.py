@@ -26,17 +26,18 @@ def fold_spread(pair: F8, log_spread: float) -> None:
     """Take one observation of ln(price here) - ln(price there) into a pair's memory, in place.
 
     `pair` is (6,): observations, last, exponential mean and variance (West 1979, with fading),
-    and fast and slow exponential means of the absolute change.
+    and fast and slow exponential means of the absolute change. Until a mean has as many
+    observations as it remembers, each counts the same, so the first one does not linger.
     """
     if pair[N] == 0.0:
         pair[MEAN] = log_spread
     else:
-        change = abs(log_spread - pair[LAST])
-        pair[FAST] += FADE_FAST * (change - pair[FAST])
-        pair[SLOW] += FADE_SLOW * (change - pair[SLOW]) if pair[N] > 1.0 else change
-        away = log_spread - pair[MEAN]
-        pair[MEAN] += FADE_MEAN * away
-        pair[VARIANCE] = (1.0 - FADE_MEAN) * (pair[VARIANCE] + FADE_MEAN * away * away)
+        change, equal = abs(log_spread - pair[LAST]), 1.0 / pair[N]
+        pair[FAST] += max(equal, FADE_FAST) * (change - pair[FAST])
+        pair[SLOW] += max(equal, FADE_SLOW) * (change - pair[SLOW])
+        away, weight = log_spread - pair[MEAN], max(1.0 / (pair[N] + 1.0), FADE_MEAN)
+        pair[MEAN] += weight * away
+        pair[VARIANCE] = (1.0 - weight) * (pair[VARIANCE] + weight * away * away)
     pair[LAST] = log_spread
     pair[N] += 1.0
 

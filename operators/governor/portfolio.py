@@ -325,7 +325,7 @@ def _size(
     enter = to.ask_px if side > 0 else to.bid_px
     unit = notional(instruments, k, 1.0, enter) * to_desk
     if engine == BINARY:
-        room = cap - _stakes(state, k)
+        room = cap - _stakes(state, k) - abs(_net(state, k))
         stake = float(int(min(wanted, room) / to_desk * 100.0)) / 100.0
         if room <= 0.0:
             return Reason.POSITION_LIMIT.value
@@ -333,7 +333,7 @@ def _size(
             return Reason.BELOW_MIN_SIZE.value
         held, to.stake, worst = stake * to_desk, stake, stake * to_desk
     else:
-        room = cap - side * _net(state, k)
+        room = cap - _stakes(state, k) - side * _net(state, k)
         if engine == SPOT:
             at_risk = unit * abs(enter - to.stop_px) / enter
             wanted = wanted / at_risk * unit
@@ -355,7 +355,8 @@ def _size(
             held_second *= rate(instruments, state.mid, other)
             if qty_second <= 0.0:
                 return Reason.BELOW_MIN_SIZE.value
-            if held_second > cap - best.side_second * _net(state, other):
+            taken = _stakes(state, other) + best.side_second * _net(state, other)
+            if held_second > cap - taken:
                 return Reason.POSITION_LIMIT.value
             to.qty_second = qty_second
             held = max(held, held_second)

@@ -39,7 +39,7 @@ ENVELOPE_FIELDS = {
     "hold_ns": "<i8",
     "deadline_ns": "<i8",  # NEVER until every entry has its answer
     "waiting": "<i8",  # entries without an answer
-    "leaving": "<i8",  # 1: flattening orders are out
+    "leaving": "<i8",  # flattening orders without an answer
     "stop_px": "<f8",
     "target_px": "<f8",
     "net": "<f8",  # signed quantity held
@@ -178,6 +178,10 @@ def _after_report(state: EnvelopeState, row: Record, out: Records, n: int) -> in
         if envelope.waiting == 0:
             envelope.deadline_ns = row.ts_recv_ns + envelope.hold_ns
             n = _entered(envelope, row, out, n)
+    elif row.role in (FLATTEN, SECOND_FLATTEN):
+        envelope.leaving -= 1
+        if envelope.leaving == 0:  # if it was rejected, the next row tries again
+            envelope.deadline_ns = row.ts_recv_ns
     if envelope.waiting == 0 and envelope.net == 0.0 and envelope.net_second == 0.0:
         _remove(state, e)
     _reckon(state)
@@ -208,8 +212,8 @@ def _entered(envelope: Record, row: Record, out: Records, n: int) -> int:
 @kernel
 def _leave(envelope: Record, row: Record, reason: int, out: Records, n: int) -> int:
     """Flatten whatever the envelope holds, at the market."""
-    envelope.leaving = 1
     if envelope.net != 0.0:
+        envelope.leaving += 1
         side = -1 if envelope.net > 0.0 else 1
         order = put_order(
             out, n, envelope.lane, envelope.id, FLATTEN, MARKET, envelope.row, side,
@@ -220,6 +224,7 @@ def _leave(envelope: Record, row: Record, reason: int, out: Records, n: int) -> 
             order.linked = 1
         n += 1
     if envelope.net_second != 0.0:
+        envelope.leaving += 1
         side = -1 if envelope.net_second > 0.0 else 1
         order = put_order(
             out, n, envelope.lane, envelope.id, SECOND_FLATTEN, MARKET, envelope.row_second, side,
