@@ -1,7 +1,10 @@
 """Runs one Bytewax flow in this process: signals in, a plain result or exception out."""
 
+import ctypes
+import gc
 import os
 import signal
+import sys
 from datetime import timedelta
 from types import FrameType
 from typing import Literal
@@ -14,6 +17,9 @@ from flows.log.stop import STOP
 from flows.recovery import RecoveryDir
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
+MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1  # of mallopt(3)
+KEPT_BYTES = 256 << 20
+GARBAGE_AFTER = 50_000  # new objects; flows make few cycles
 
 
 def run_flow(
@@ -27,6 +33,7 @@ def run_flow(
     and for exceptions in bare functions of a graph three lines remain.
     """
     os.environ["RUST_BACKTRACE"] = "0"  # read at the first panic
+    _settle_memory()
     STOP.arm()
     before = {number: signal.signal(number, _ask) for number in SIGNALS}
     try:
@@ -55,3 +62,19 @@ def _root(error: BaseException) -> BaseException:
     while isinstance(error, BytewaxRuntimeError) and error.__cause__ is not None:
         error = error.__cause__
     return error
+
+
+def _settle_memory() -> None:
+    """A flow makes the same arrays again and again: keep their pages, and leave old objects alone.
+
+    glibc gives every block over 128 kB back at once and takes it again as fresh, zeroed pages, and
+    each garbage collection walks all that was imported: about 5 % of a fused run each.
+    """
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, "mallopt"):  # not every C library is glibc
+            libc.mallopt(MMAP_THRESHOLD, KEPT_BYTES)
+            libc.mallopt(TRIM_THRESHOLD, KEPT_BYTES)
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GARBAGE_AFTER)

@@ -17,17 +17,15 @@ import pytest
 
 from flows.kafka_broker import HOST, Cluster, prepare, start, stop
 from flows.kafka_jars import MissingToolError, find_jars, find_java
-from flows.log.kafka_topics import TopicPlan, apply_topics, delete_topics
+from flows.log.kafka_topics import META, TopicPlan, apply_topics, delete_topics
 
 SOON_S = 60.0  # a bound for a hung test, never a measurement
 Found = TypeVar("Found")
 
-# fmt: off
-PLANS = [TopicPlan(name, partitions, None, 2_097_152, compacted) for name, partitions, compacted in (
-    ("market.v1", 6, False), ("features.v1", 1, False), ("control.v1", 1, False),
-    ("ledger.v1", 1, False), ("raw.v1", 3, False), ("meta.v1", 1, True),
-)]  # what the tests write; a broker needs a while for hundreds of partitions
-# fmt: on
+PARTITIONS = {  # of what the tests write; a broker needs a while for hundreds
+    "market.v1": 6, "features.v1": 1, "control.v1": 1, "ledger.v1": 1, "raw.v1": 3, META: 1
+}  # fmt: skip
+PLANS = [TopicPlan(name, n, None, 2_097_152, name == META) for name, n in PARTITIONS.items()]
 
 
 def soon(ask: Callable[[], Found]) -> Found:
