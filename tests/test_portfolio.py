@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operators.governor.portfolio import ENVELOPES, Portfolio, PortfolioRules, PortfolioState
+from operators.governor.portfolio import Portfolio, PortfolioRules, PortfolioState
+from operators.risk.exposure import ENVELOPES
 from operators.risk.safety import Constitution, SafetyRules
 from schemas.instruments import InstrumentKind, InstrumentTable
 from schemas.kinds import NO_ID, NO_SYMBOL, Control, Engine, Kind, ReportCode, Role

@@ -15,6 +15,17 @@ from operators.records import (
     record_fields,
     to_records,
 )
+from operators.risk.exposure import (
+    ENVELOPE_FIELDS,
+    ENVELOPES,
+    equity_now,
+    exposure,
+    free_place,
+    net,
+    reserved,
+    stakes,
+)
+from operators.risk.reserve import IN_FLIGHT, OPEN, fold_report, reserve
 from operators.risk.safety import (
     BOOK_FIELDS,
     DAY_NS,
@@ -22,14 +33,13 @@ from operators.risk.safety import (
     Constitution,
     SafetyRules,
     advance_day,
-    count_outcome,
     mark_limits,
     operator_resume,
     safety_gate,
 )
-from operators.risk.worth import base_units, floor_lots, flow, notional, rate, worth
+from operators.risk.worth import base_units, floor_lots, notional, rate
 from schemas.instruments import InstrumentArrays
-from schemas.kinds import NO_ID, NO_SYMBOL, Control, Engine, Flag, Kind, ReportCode, Role
+from schemas.kinds import NO_ID, NO_SYMBOL, Control, Engine, Flag, Kind
 from schemas.reasons import Reason
 from schemas.rows import DecisionRows, ProposalRows
 
@@ -41,36 +51,8 @@ MSG_LAST = int(Flag.MSG_LAST)
 NOBODY = int(NO_SYMBOL)
 NOT_OFFERED, NOT_TRADABLE = int(Reason.BINARY_NOT_OFFERED), int(Reason.SPOT_NOT_TRADABLE)
 NO_SECOND = int(Reason.ARB_NO_SECOND_VENUE)
-FILLED, FILLED_MAKER = int(ReportCode.FILLED), int(ReportCode.FILLED_MAKER)
-ACCEPTED, REJECTED = int(ReportCode.ACCEPTED), int(ReportCode.REJECTED)
-WON, LOST, REFUNDED = (
-    int(ReportCode.SETTLED_WON),
-    int(ReportCode.SETTLED_LOST),
-    int(ReportCode.REFUNDED),
-)
-ENTRY, SECOND_LEG, SECOND_FLATTEN = int(Role.ENTRY), int(Role.SECOND_LEG), int(Role.SECOND_FLATTEN)
-ROLE_BINARY = int(Role.BINARY)
 HALT, RESUME = int(Control.HALT), int(Control.RESUME)
-
-ENVELOPES = 64  # open at the same time; one more is refused with ENVELOPES_FULL
 ARB_WORST = 0.02  # of notional: a pair's legs rarely part further within its holding time
-ENVELOPE_FIELDS = {
-    "id": "<i8",  # seq of its decision; NO_ID where the place is free
-    "engine": "<i8",
-    "row": "<i8",  # instrument rows; the second is -1 where there is one leg
-    "row_second": "<i8",
-    "answered": "<i8",  # 1: the venue has filled or rejected the entry
-    "answered_second": "<i8",
-    "flow": "<f8",  # what its fills brought in, see `worth.flow`
-    "net": "<f8",  # signed quantity held
-    "flow_second": "<f8",
-    "net_second": "<f8",
-    "fees": "<f8",  # desk currency
-    "worst": "<f8",  # reserved loss, desk currency
-    "held": "<f8",  # signed notional at approval, or stake; desk currency
-    "held_second": "<f8",
-}
-FREE, IN_FLIGHT, OPEN = 0, 1, 2  # what an engine has in an instrument
 
 
 class PortfolioState(NamedTuple):
@@ -169,20 +151,20 @@ def portfolio_row(
     kind = row.kind
     book = state.book[0]
     if row.ts_recv_ns // DAY_NS != book.day:
-        advance_day(book, row.ts_recv_ns, equity_now(instruments, state))
+        advance_day(book, row.ts_recv_ns, _equity(instruments, state))
     if kind == PROPOSAL:
         _choose(instruments, state, row)
         if row["flags"] & MSG_LAST:  # NumPy's records have another thing under `.flags`
             _decide(rules, instruments, state, row, out, n)
             n += 1
     elif kind == REPORT:
-        _fold_report(rules, instruments, state, row)
-        mark_limits(rules.constitution, book, equity_now(instruments, state))
+        fold_report(rules.safety, instruments, book, state.mid, state.holds, state.envelopes, row)
+        mark_limits(rules.constitution, book, _equity(instruments, state))
     elif kind == CONTROL:
         if row.code == HALT:
             book.halted = 1
         elif row.code == RESUME:
-            operator_resume(book, equity_now(instruments, state))
+            operator_resume(book, _equity(instruments, state))
     elif kind == HEARTBEAT and row.lane == rules.progress_lane:
         _blank(state, row, out, n, PROGRESS)
         n += 1
@@ -190,28 +172,8 @@ def portfolio_row(
 
 
 @kernel
-def equity_now(instruments: InstrumentRecords, state: PortfolioState) -> float:
-    """Desk currency: what is booked, plus every open envelope at its last marks."""
-    total = state.book[0].balance
-    for e in range(ENVELOPES):
-        envelope = state.envelopes[e]
-        if envelope.id != NO_ID and envelope.engine != BINARY:
-            total += _envelope_pnl(instruments, state, envelope)
-    return float(total)
-
-
-@kernel
-def _envelope_pnl(instruments: InstrumentRecords, state: PortfolioState, envelope: Record) -> float:
-    k = envelope.row
-    pnl = -envelope.fees
-    if envelope.flow != 0.0:
-        value = worth(instruments, k, envelope.flow, envelope.net, state.mid[k])
-        pnl += value * rate(instruments, state.mid, k)
-    k = envelope.row_second
-    if k >= 0 and envelope.flow_second != 0.0:
-        value = worth(instruments, k, envelope.flow_second, envelope.net_second, state.mid[k])
-        pnl += value * rate(instruments, state.mid, k)
-    return float(pnl)
+def _equity(instruments: InstrumentRecords, state: PortfolioState) -> float:
+    return equity_now(instruments, state.mid, state.envelopes, state.book[0].balance)
 
 
 @kernel
@@ -241,7 +203,7 @@ def _decide(
     out: Records,
     n: int,
 ) -> None:
-    equity = equity_now(instruments, state)
+    equity = _equity(instruments, state)
     mark_limits(rules.constitution, state.book[0], equity)
     best = state.chosen[0]
     served = state.book[0].pending == 1
@@ -273,7 +235,8 @@ def _decide(
     to.reason = reason
     if reason == OK:
         to.approved = 1
-        _reserve(instruments, state, to)
+        reserve(instruments, state.mid, state.holds, state.envelopes, to)
+        state.book[0].trades_today += 1
 
 
 @kernel
@@ -298,7 +261,7 @@ def _portfolio_gate(
         return Reason.ORDER_IN_FLIGHT.value
     if held == OPEN:
         return Reason.POSITION_OPEN.value
-    if _free_place(state) < 0:
+    if free_place(state.envelopes) < 0:
         return Reason.ENVELOPES_FULL.value
     to_desk = rate(instruments, state.mid, k)
     if not to_desk > 0.0 or (other >= 0 and not rate(instruments, state.mid, other) > 0.0):
@@ -325,7 +288,7 @@ def _size(
     enter = to.ask_px if side > 0 else to.bid_px
     unit = notional(instruments, k, 1.0, enter) * to_desk
     if engine == BINARY:
-        room = cap - _stakes(state, k) - abs(_net(state, k))
+        room = cap - stakes(state.envelopes, k) - abs(net(state.envelopes, k))
         stake = float(int(min(wanted, room) / to_desk * 100.0)) / 100.0
         if room <= 0.0:
             return Reason.POSITION_LIMIT.value
@@ -333,7 +296,7 @@ def _size(
             return Reason.BELOW_MIN_SIZE.value
         held, to.stake, worst = stake * to_desk, stake, stake * to_desk
     else:
-        room = cap - _stakes(state, k) - side * _net(state, k)
+        room = cap - stakes(state.envelopes, k) - side * net(state.envelopes, k)
         if engine == SPOT:
             at_risk = unit * abs(enter - to.stop_px) / enter
             wanted = wanted / at_risk * unit
@@ -355,167 +318,19 @@ def _size(
             held_second *= rate(instruments, state.mid, other)
             if qty_second <= 0.0:
                 return Reason.BELOW_MIN_SIZE.value
-            taken = _stakes(state, other) + best.side_second * _net(state, other)
+            taken = stakes(state.envelopes, other) + best.side_second * net(state.envelopes, other)
             if held_second > cap - taken:
                 return Reason.POSITION_LIMIT.value
             to.qty_second = qty_second
             held = max(held, held_second)
             worst = ARB_WORST * held
-    if _exposure(state) + held > rules.safety.exposure_max * equity:
+    if exposure(state.envelopes) + held > rules.safety.exposure_max * equity:
         return Reason.EXPOSURE_LIMIT.value
     floor = (1.0 - rules.constitution.daily_loss_max) * state.book[0].day_start
-    if equity - _reserved(state) - worst <= floor:
+    if equity - reserved(state.envelopes) - worst <= floor:
         return Reason.DAILY_LOSS.value
     to.worst_loss = worst
     return OK
-
-
-@kernel
-def _reserve(instruments: InstrumentRecords, state: PortfolioState, to: Record) -> None:
-    """Book the envelope: from now on it counts as if all its orders had filled."""
-    base = instruments.base[to.lane]
-    k, engine = base + to.symbol, to.engine
-    envelope = state.envelopes[_free_place(state)]
-    envelope.id, envelope.engine, envelope.row, envelope.row_second = to.seq, engine, k, -1
-    envelope.answered, envelope.answered_second = 0, 1
-    envelope.flow, envelope.net, envelope.flow_second, envelope.net_second = 0.0, 0.0, 0.0, 0.0
-    envelope.fees, envelope.held, envelope.held_second = 0.0, 0.0, 0.0
-    envelope.worst = to.worst_loss
-    state.holds[k, engine] = IN_FLIGHT
-    to_desk = rate(instruments, state.mid, k)
-    enter = to.ask_px if to.side > 0 else to.bid_px
-    if engine == BINARY:
-        envelope.held = to.stake * to_desk
-    else:
-        envelope.held = to.side * notional(instruments, k, to.qty, enter) * to_desk
-    if engine == ARBITRAGE:
-        other = base + to.symbol_second
-        envelope.row_second, envelope.answered_second = other, 0
-        price = to.ask_px_second if to.side_second > 0 else to.bid_px_second
-        envelope.held_second = (
-            to.side_second
-            * notional(instruments, other, to.qty_second, price)
-            * rate(instruments, state.mid, other)
-        )
-        state.holds[other, engine] = IN_FLIGHT
-    state.book[0].trades_today += 1
-
-
-@kernel
-def _fold_report(
-    rules: PortfolioRules,
-    instruments: InstrumentRecords,
-    state: PortfolioState,
-    row: Record,
-) -> None:
-    e = _place_of(state, row.ref_id)
-    if e < 0:
-        return  # the answer to an order of an envelope that is closed already
-    envelope = state.envelopes[e]
-    code, role, engine = row.code, row.role, envelope.engine
-    second = role in (SECOND_LEG, SECOND_FLATTEN)
-    k = envelope.row_second if second else envelope.row
-    if code in (ACCEPTED, FILLED, FILLED_MAKER) and state.holds[k, engine] == IN_FLIGHT:
-        state.holds[k, engine] = OPEN
-    if code in (FILLED, FILLED_MAKER) and role != ROLE_BINARY:
-        signed = row.side * row.qty
-        come = flow(instruments, k, signed, row.price)
-        if second:
-            envelope.flow_second += come
-            envelope.net_second += signed
-        else:
-            envelope.flow += come
-            envelope.net += signed
-        state.mid[k] = row.price
-        envelope.fees += row.ref * _fee_rate(instruments, state, k, row.price)
-    if role == SECOND_LEG and code != ACCEPTED:
-        envelope.answered_second = 1
-    elif role == ENTRY and code != ACCEPTED:
-        envelope.answered = 1
-    settled = role == ROLE_BINARY and code in (WON, LOST, REFUNDED, REJECTED)
-    flat = envelope.net == 0.0 and envelope.net_second == 0.0
-    if settled:
-        pnl = 0.0
-        if code == WON:
-            pnl = row.qty * instruments.of[k].binary_payout * rate(instruments, state.mid, k)
-        elif code == LOST:
-            pnl = -row.qty * rate(instruments, state.mid, k)
-        _close(rules, state, envelope, pnl)
-    elif engine != BINARY and envelope.answered and envelope.answered_second and flat:
-        _close(rules, state, envelope, _envelope_pnl(instruments, state, envelope))
-
-
-@kernel
-def _fee_rate(instruments: InstrumentRecords, state: PortfolioState, k: int, price: float) -> float:
-    """Desk currency per unit of the fee's asset: base if inverse, else quote."""
-    to_desk = rate(instruments, state.mid, k)
-    if instruments.of[k].kind == 3:
-        return to_desk * price
-    return to_desk
-
-
-@kernel
-def _close(rules: PortfolioRules, state: PortfolioState, envelope: Record, pnl: float) -> None:
-    state.holds[envelope.row, envelope.engine] = FREE
-    if envelope.row_second >= 0:
-        state.holds[envelope.row_second, envelope.engine] = FREE
-    envelope.id, envelope.worst, envelope.held, envelope.held_second = NO_ID, 0.0, 0.0, 0.0
-    state.book[0].balance += pnl
-    count_outcome(rules.safety, state.book[0], pnl)
-
-
-@kernel
-def _place_of(state: PortfolioState, envelope_id: int) -> int:
-    for e in range(ENVELOPES):
-        if state.envelopes[e].id == envelope_id:
-            return e
-    return -1
-
-
-@kernel
-def _free_place(state: PortfolioState) -> int:
-    return _place_of(state, NO_ID)
-
-
-@kernel
-def _net(state: PortfolioState, k: int) -> float:
-    """Signed notional in instrument row `k` over all engines, desk currency."""
-    total = 0.0
-    for e in range(ENVELOPES):
-        envelope = state.envelopes[e]
-        if envelope.id != NO_ID and envelope.engine != BINARY:
-            if envelope.row == k:
-                total += envelope.held
-            elif envelope.row_second == k:
-                total += envelope.held_second
-    return total
-
-
-@kernel
-def _stakes(state: PortfolioState, k: int) -> float:
-    total = 0.0
-    for e in range(ENVELOPES):
-        envelope = state.envelopes[e]
-        if envelope.id != NO_ID and envelope.engine == BINARY and envelope.row == k:
-            total += envelope.held
-    return total
-
-
-@kernel
-def _exposure(state: PortfolioState) -> float:
-    """All envelopes together, a pair by its larger leg, desk currency."""
-    total = 0.0
-    for e in range(ENVELOPES):
-        total += max(abs(state.envelopes[e].held), abs(state.envelopes[e].held_second))
-    return total
-
-
-@kernel
-def _reserved(state: PortfolioState) -> float:
-    total = 0.0
-    for e in range(ENVELOPES):
-        total += state.envelopes[e].worst
-    return total
 
 
 @kernel
