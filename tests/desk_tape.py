@@ -41,7 +41,9 @@ def desk_tape(
 
     Swings and the model's mind are drawn at random around the price, so that each engine often
     finds a zone; a fifth of the receive times are equal to the one before; quotes, trades,
-    heartbeats and book rows are mixed; venue times lie in disorder between the kinds.
+    heartbeats and book rows are mixed; venue times lie in disorder between the kinds. Five
+    hundred restless rows and five hundred quiet ones take turns, and now and then one venue leaps
+    away from the others, so that quiet spreads are stretched.
     """
     random = np.random.default_rng(seed)
     market, features = empty(MarketRows, n), empty(FeatureRows, n)
@@ -58,8 +60,11 @@ def desk_tape(
     )
     kind[trades_only & (kind == Kind.QUOTE)] = Kind.TRADE
     event = recv - np.array(OFFSETS_NS)[place] - random.integers(0, 40, n) * MS
-    log_price = np.cumsum(random.normal(0.0, 2e-4, n)) + np.log(100.0)
-    log_price += 4e-4 * random.normal(size=n) * (place < 3)
+    restless = np.where(np.arange(n) // 500 % 2, 0.1, 1.0)
+    log_price = np.cumsum(random.normal(0.0, 2e-4, n) * restless) + np.log(100.0)
+    apart = 1e-3 * restless * random.normal(size=n)
+    apart += 4e-3 * random.choice([-1.0, 0.0, 1.0], n, p=[0.005, 0.99, 0.005])
+    log_price += apart * (place < 3)
     level = np.array([1.0, 1.0, 1.0, 2.0, 1.0])[place]
     mid = np.exp(log_price) * level
     half = 0.05 * level

@@ -10,9 +10,11 @@ import pytest
 import operators.desk
 from operators.desk import Desk, DeskRows, DeskRules, DeskState
 from operators.execution.orders import ORDER_FIELDS
-from operators.execution.simulated_venue import VenueRules
+from operators.execution.simulated_venue import VenueRules, venue_take_order
 from operators.governor.lane import Lane, LaneRules
 from operators.governor.portfolio import Portfolio
+from operators.records import record_fields
+from operators.risk.envelope import open_envelope
 from operators.risk.safety import SafetyRules
 from schemas.digest import canonical_bytes, first_difference
 from schemas.kinds import NO_SYMBOL, Control, Engine, Flag, Kind, ReportCode, Role
@@ -26,7 +28,21 @@ from schemas.rows import (
     take,
 )
 from tests.check_operator import check_operator
-from tests.desk_cases import DAY, EXPOSED, MS, SECOND, START, reason_of
+from tests.desk_cases import (
+    DAY,
+    EXPOSED,
+    MS,
+    SECOND,
+    START,
+    features,
+    lonely,
+    market,
+    quote,
+    reason_of,
+    record_of,
+    records_like,
+    table,
+)
 from tests.desk_tape import across_midnights, desk_table, desk_tape
 
 TABLE = desk_table()
@@ -210,6 +226,55 @@ def test_split_workers_decide_the_same_across_resumes_and_sessions() -> None:
     found = split(out, streaks, 5)
     assert first_difference(out.proposals, found[0]) is None
     assert first_difference(out.decisions, found[1]) is None
+
+
+# -- leaving where there is no price --------------------------------------------------------------
+
+# fmt: off
+EXITS = [  # bought at 101, stop at 95, target at 110; what is bid once there is a bid again
+    # what                          bid    sells
+    ("the second order sells",      99.0,  (Role.FLATTEN, 99.0)),
+    ("the stop is faster",          90.0,  (Role.STOP, 90.0)),
+    ("the target is faster",        111.0, (Role.TARGET, 110.0)),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("what", "bid", "sells"), EXITS, ids=[c[0] for c in EXITS])
+def test_a_position_is_sold_once_where_no_price_was_there_to_leave_at(
+    what: str, bid: float, sells: tuple[Role, float]
+) -> None:
+    #  ms   0      30      100           1100     1130            1200     1230
+    #       entry  filled  stop, target  flatten  no bid there:   flatten  it sells, unless stop
+    #                                             rejected                 or target did at 1200
+    desk = Desk(table(lonely(0)).arrays(), RULES)
+    state, sent = desk.initial(), records_like(ORDER_FIELDS, 2)
+    approved = {
+        "seq": 5, "engine": Engine.SPOT, "side": 1, "qty": 2.0, "stop_px": 95.0,
+        "target_px": 110.0, "hold_ns": SECOND, "ts_recv_ns": START,
+    }  # fmt: skip
+    decision = record_of(record_fields(DecisionRows), approved)
+    assert open_envelope(desk.instruments, state.envelopes, decision, sent, 0) == 1
+    venue_take_order(RULES.venue, desk.instruments, state.venue, sent[0])
+    prices = [(30, 100.0), (100, 100.0), (1100, 100.0), (1130, np.nan), (1200, bid), (1230, bid),
+              (1300, 99.0), (1400, 90.0), (1500, 111.0)]  # fmt: skip
+    rows = [quote(START + ms * MS, at, at + 1.0, mid=100.0, n_ticks=0.0) for ms, at in prices]
+    out = desk.step(state, (market(*rows), features(*rows)))[1]
+    said = take(out.market, out.market.kind == Kind.REPORT)
+    answers = [
+        (Role(int(said.role[i])), ReportCode(int(said.code[i])), reason_of(int(said.reason[i])))
+        for i in range(said.seq.size)
+    ]
+    rejected = (Role.FLATTEN, ReportCode.REJECTED, Reason.VENUE_NO_MARKET)
+    assert answers[:2] == [(Role.ENTRY, ReportCode.FILLED, Reason.OK), rejected]
+    filled = (said.code == ReportCode.FILLED) | (said.code == ReportCode.FILLED_MAKER)
+    sold = take(said, filled & (said.side < 0))
+    assert [(Role(int(r)), float(p)) for r, p in zip(sold.role, sold.price, strict=True)] == [sells]
+    assert np.count_nonzero(out.orders["role"] == Role.FLATTEN) == 2
+    assert state.envelopes.n_open[0] == 0
+    assert (
+        state.venue.n_orders[0] == 0 or (state.venue.watched[: state.venue.n_orders[0]] < 0).all()
+    )
 
 
 # -- outputs that are larger than the scratch of one call -----------------------------------------

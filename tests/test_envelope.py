@@ -210,6 +210,55 @@ def test_flattening_that_won_closes_it() -> None:
     assert not desk.is_open
 
 
+NO_PRICE = {"reason": Reason.VENUE_NO_MARKET}
+
+
+def test_flattening_that_found_no_price_is_sent_again_with_the_next_row() -> None:
+    #  ms   1050     1060..70   1080                1081     1090   1110
+    #       flatten  waits      rejected, no price  flatten  waits  filled: closed
+    desk = long()
+    assert desk.beat(1050) == [(FLATTEN, MARKET, SELL, 2.0)]
+    assert desk.beat(1060) == desk.mid(1070, 100.0) == []
+    assert desk.hear(1080, FLATTEN, REJECTED, SELL, **NO_PRICE) == []
+    assert desk.is_open, "stop and target are still working"
+    assert desk.beat(1080.5, lane=2) == [], "another lane's clock does not count"
+    assert desk.beat(1081) == [(FLATTEN, MARKET, SELL, 2.0)]
+    assert (desk.out[0].linked, desk.reasons[0]) == (1, Reason.HOLD_EXPIRED)
+    assert desk.beat(1090) == [], "one at a time"
+    assert desk.hear(1110, FLATTEN, FILLED, SELL) == []
+    assert not desk.is_open
+
+
+def test_it_is_sent_again_as_often_as_it_is_rejected() -> None:
+    desk = long()
+    for ms in range(1050, 1090, 10):
+        assert desk.beat(ms) == [(FLATTEN, MARKET, SELL, 2.0)]
+        assert desk.hear(ms + 5, FLATTEN, REJECTED, SELL, **NO_PRICE) == []
+
+
+@pytest.mark.parametrize(("role", "code"), [(STOP, FILLED), (TARGET, MAKER)])
+def test_a_stop_or_target_that_fills_after_the_rejection_is_the_only_sale(
+    role: Role, code: ReportCode
+) -> None:
+    #  ms   1050     1080      1085             1090     |  or: 1085     1090          1095
+    #       flatten  rejected  stop or target   nothing  |      flatten  stop, target  rejected
+    desk = long()
+    desk.beat(1050)
+    desk.hear(1080, FLATTEN, REJECTED, SELL, **NO_PRICE)
+    assert desk.hear(1085, role, code, SELL) == []
+    assert not desk.is_open
+    assert desk.beat(1090) == []
+
+    desk = long()
+    desk.beat(1050)
+    desk.hear(1080, FLATTEN, REJECTED, SELL, **NO_PRICE)
+    assert desk.beat(1085) == [(FLATTEN, MARKET, SELL, 2.0)]
+    assert desk.hear(1090, role, code, SELL) == []
+    assert desk.hear(1095, FLATTEN, REJECTED, SELL, reason=Reason.VENUE_REDUCE_ONLY) == []
+    assert not desk.is_open
+    assert desk.beat(1100) == []
+
+
 def test_the_holding_time_counts_from_the_answer_and_not_from_the_approval() -> None:
     desk = Envelopes()
     desk.approve(0, Engine.SPOT)
@@ -299,6 +348,56 @@ def test_a_pair_waits_for_both_answers_before_it_leaves() -> None:
     assert desk.mid(55, 99.0) == [], "converged, but the second leg has no answer"
     desk.hear(60, LEG, FILLED, BUY, 3.0, symbol=1)
     assert desk.mid(70, 99.0) == FLAT_BOTH
+
+
+A_HERE, A_THERE = (FLATTEN, BUY, 2.0, 0), (LEG_FLATTEN, SELL, 3.0, 1)  # answers of a pair's legs
+# fmt: off
+RETRIES = [
+    # what                                 answers, in this order                       sent again
+    ("the leg here, answered first",
+        [(A_HERE, REJECTED), (A_THERE, FILLED)],   [(FLATTEN, MARKET, BUY, 2.0)]),
+    ("the leg here, answered last",
+        [(A_THERE, FILLED), (A_HERE, REJECTED)],   [(FLATTEN, MARKET, BUY, 2.0)]),
+    ("the leg there, answered first",
+        [(A_THERE, REJECTED), (A_HERE, FILLED)],   [(LEG_FLATTEN, MARKET, SELL, 3.0)]),
+    ("the leg there, answered last",
+        [(A_HERE, FILLED), (A_THERE, REJECTED)],   [(LEG_FLATTEN, MARKET, SELL, 3.0)]),
+    ("both",
+        [(A_HERE, REJECTED), (A_THERE, REJECTED)], FLAT_BOTH),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("what", "answers", "again"), RETRIES, ids=[c[0] for c in RETRIES])
+def test_only_the_leg_that_found_no_price_is_flattened_again(
+    what: str, answers: list[Any], again: list[Sent]
+) -> None:
+    #  ms   1060        1100          1110      1120           1130      1140 on
+    #       both flatten  an answer   nothing   the other one  again     filled: closed
+    desk = paired()
+    assert desk.beat(1060) == FLAT_BOTH
+    for ms, ((role, side, qty, symbol), code) in zip((1100, 1120), answers, strict=True):
+        assert desk.mid(ms - 10, 100.0) == [], "not while an answer is on its way"
+        more = NO_PRICE if code == REJECTED else {}
+        assert desk.hear(ms, role, code, side, qty, symbol=symbol, **more) == []
+        assert desk.is_open
+    assert desk.beat(1130) == again
+    assert desk.mid(1135, 100.0) == desk.beat(1136) == [], "it is sent once"
+    for i, (role, _, side, qty) in enumerate(again):
+        desk.hear(1140 + i, role, FILLED, side, qty, symbol=int(role == LEG_FLATTEN))
+    assert not desk.is_open
+    assert desk.beat(1200) == []
+
+
+def test_a_lone_leg_that_found_no_price_is_flattened_again() -> None:
+    #  ms   50      60: the second is missing   80        90
+    #       filled  flatten                     rejected  flatten
+    desk = Envelopes()
+    desk.approve(0, Engine.ARBITRAGE, SELL)
+    desk.hear(50, ENTRY, FILLED, SELL)
+    assert desk.hear(60, LEG, REJECTED, BUY, 3.0, symbol=1) == [(FLATTEN, MARKET, BUY, 2.0)]
+    assert desk.hear(80, FLATTEN, REJECTED, BUY, **NO_PRICE) == []
+    assert desk.beat(90) == [(FLATTEN, MARKET, BUY, 2.0)]
 
 
 # fmt: off

@@ -153,14 +153,24 @@ def folded(spreads: F8) -> F8:
 
 
 def weights(n: int, half_life: float) -> Any:
-    """Of n observations, oldest first: half after a half-life; the first has the rest."""
+    """Of n observations, oldest first: equal shares until the newest would weigh less than it
+    fades by; from then on each weighs half after a half-life, and the equal ones share the rest.
+    """
     keep = 0.5 ** (1.0 / half_life)
+    equal = min(n, int(1.0 / (1.0 - keep)))
     made = (1.0 - keep) * keep ** np.arange(n - 1, -1, -1.0)
-    made[0] = keep ** (n - 1)
+    made[:equal] = keep ** (n - equal) / equal
     return made
 
 
-@pytest.mark.parametrize("n", [1, 2, 3, 50, 1500])
+@pytest.mark.parametrize("half_life", [32.0, 1024.0, 2048.0])
+@pytest.mark.parametrize("n", [1, 2, 50, 5000])
+def test_the_weights_of_the_definition_add_up(n: int, half_life: float) -> None:
+    assert np.sum(weights(n, half_life)) == pytest.approx(1.0, rel=1e-12)
+
+
+# a mean with a half-life of 1024 remembers 1477 observations, one of 2048 remembers 2955
+@pytest.mark.parametrize("n", [1, 2, 3, 50, 1477, 1478, 5000])
 def test_the_memory_is_the_weighted_mean_and_variance(n: int) -> None:
     random = np.random.default_rng(n)
     spreads = 3e-4 + np.cumsum(random.normal(0.0, 1e-5, n))
@@ -169,17 +179,26 @@ def test_the_memory_is_the_weighted_mean_and_variance(n: int) -> None:
     mean = np.sum(share * spreads)
     assert memory[N] == n
     assert memory[LAST] == spreads[-1]
-    assert memory[MEAN] == pytest.approx(mean, rel=1e-10)
-    assert memory[VARIANCE] == pytest.approx(np.sum(share * (spreads - mean) ** 2), rel=1e-8)
+    variance = np.sum(share * (spreads - mean) ** 2)
+    assert memory[MEAN] == pytest.approx(mean, rel=1e-10, abs=0.0)
+    assert memory[VARIANCE] == pytest.approx(variance, rel=1e-8, abs=0.0)
 
 
-@pytest.mark.parametrize("n", [3, 50, 1500])
+@pytest.mark.parametrize("n", [2, 3, 46, 48, 2956, 2957, 8000])
 def test_restlessness_is_the_weighted_mean_of_absolute_changes(n: int) -> None:
     spreads = np.cumsum(np.random.default_rng(n).normal(0.0, 1e-5, n))
     memory, changes = folded(spreads), np.abs(np.diff(spreads))
-    from_zero = weights(n, 32.0)  # the fast mean starts at 0, before the first change
-    assert memory[FAST] == pytest.approx(np.sum(from_zero * np.r_[0.0, changes]), rel=1e-10)
-    assert memory[SLOW] == pytest.approx(np.sum(weights(n - 1, 2048.0) * changes), rel=1e-10)
+    for column, half_life in ((FAST, 32.0), (SLOW, 2048.0)):
+        mean = np.sum(weights(n - 1, half_life) * changes)
+        assert memory[column] == pytest.approx(mean, rel=1e-10, abs=0.0)
+
+
+def test_a_young_memory_is_the_plain_mean_and_variance() -> None:
+    spreads = np.array([3.0, 1.0, 2.0, 6.0])
+    memory = folded(spreads)
+    assert memory[MEAN] == pytest.approx(3.0)
+    assert memory[VARIANCE] == pytest.approx(3.5)
+    assert (memory[FAST], memory[SLOW]) == pytest.approx((7.0 / 3.0, 7.0 / 3.0))
 
 
 def memory_of(**facts: float) -> F8:

@@ -514,17 +514,18 @@ def test_one_stale_partner_does_not_hide_another() -> None:
 
 
 def test_a_spread_is_learnt_from_the_rows_themselves() -> None:
-    rows = []
+    rows, seen = [], []
     for i in range(600):
         swing = 0.02 if i > 500 else 0.1  # it becomes quiet before it leaps
+        seen.append(0.2 + (swing if i % 2 else -swing))
         rows.append(venue(1, 100.0, i))
-        rows.append(venue(0, dear(0.2 + (swing if i % 2 else -swing)), i + 0.5))
+        rows.append(venue(0, dear(seen[-1]), i + 0.5))
     two = table(instrument(0, base="BTC"), instrument(1, base="BTC"))
     leap = venue(0, dear(0.2 + 0.6), 600.0)
     made = arbitrage(*rows, leap, instruments=two, warm=False)
     assert (made["reason"], made["side"]) == (Reason.OK, -1)
-    first = 0.5 ** (600 / 1024)  # what the first observation, at 0.1 %, still weighs
-    assert made["target_px"] == pytest.approx(0.002 - 0.001 * first, abs=1e-4)
+    # fewer than are remembered: each counts the same, the leap too
+    assert made["target_px"] == pytest.approx(np.mean([*seen, 0.8]) / 100.0, rel=1e-9)
     early = arbitrage(*rows[:500], venue(0, dear(0.8), 250.0), instruments=two, warm=False)
     assert early["reason"] == Reason.ARB_WARMING_UP
 

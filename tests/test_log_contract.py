@@ -301,7 +301,8 @@ def test_a_reader_goes_on_from_the_state_after_every_window(log: Log, max_rows: 
     for first in range(0, 40, 10):
         for lane in range(3):
             store_raw(writer, messages(max(0, first - lane), 10 + lane, lane=lane))
-    reader = LaneReader(log, inputs, state=None, merge=True, ends=log.ends(inputs))
+    ends = log.ends(inputs)
+    reader = LaneReader(log, inputs, state=None, merge=True, ends=ends)
     found: dict[Partition, list[MarketRows]] = {p: [] for p in inputs}
     while not reader.done():
         window = reader.window(max_rows)
@@ -311,7 +312,7 @@ def test_a_reader_goes_on_from_the_state_after_every_window(log: Log, max_rows: 
             found[partition].append(rows)
         state = pickle.loads(pickle.dumps(reader.state()))
         reader.close()
-        reader = LaneReader(log, inputs, state=state, merge=True, ends=log.ends(inputs))
+        reader = LaneReader(log, inputs, state=state, merge=True, ends=ends)
     for partition in inputs:
         assert same(concat(found[partition]), market(0, 40, lane=partition[1]))
 

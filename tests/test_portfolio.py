@@ -335,6 +335,82 @@ def test_stakes_on_one_instrument_share_a_cap() -> None:
     assert reason(desk.decide(binary(size_fraction=0.04))) is Reason.POSITION_LIMIT
 
 
+# fmt: off
+SHARES = [  # of 5,000 dollars in symbol 0, where a stake and a position are held already
+    # what  stake  position  asks for  answer  size
+    ("a stake beside a position, to exactly the cap",
+        0.0,     1_000.0,  binary(size_fraction=0.04),   Reason.OK,             4_000.0),
+    ("a cent more is held, a cent less is staked",
+        0.0,     1_000.01, binary(size_fraction=0.04),   Reason.OK,             3_999.99),
+    ("a position that was sold takes as much",
+        0.0,    -1_500.0,  binary(size_fraction=0.04),   Reason.OK,             3_500.0),
+    ("a stake beside a stake and a position",
+        1_000.0, 1_500.0,  binary(size_fraction=0.04),   Reason.OK,             2_500.0),
+    ("no room for a stake beside a position",
+        0.0,     5_000.0,  binary(),                     Reason.POSITION_LIMIT, NAN),
+    ("no room for a stake beside both",
+        2_000.0, -3_000.0, binary(),                     Reason.POSITION_LIMIT, NAN),
+    ("a position beside a stake, to exactly the cap",
+        4_000.0, 0.0,      spot(side=-1, stop_px=105.0), Reason.OK,             1_000.0),
+    ("no room for a position beside a stake",
+        5_000.0, 0.0,      spot(side=-1, stop_px=105.0), Reason.POSITION_LIMIT, NAN),
+    ("a pair beside a stake",
+        3_000.0, 0.0,      pair(),                       Reason.OK,             2_000.0),
+    ("selling makes room beside a stake",
+        3_000.0, 500.0,    pair(),                       Reason.OK,             2_500.0),
+    ("no room for a pair beside a stake",
+        5_000.0, 0.0,      pair(),                       Reason.POSITION_LIMIT, NAN),
+]
+# fmt: on
+
+
+def sharing(stake: float, position: float, row: int = 0) -> Desk:
+    """A stake and a position are open in one instrument; only their sum stands in the way."""
+    desk = Desk(safety=SafetyRules(1e9), constitution=Constitution(daily_loss_max=0.5))
+    desk.told(heartbeat(START))
+    for e, (engine, held) in enumerate(((BINARY, stake), (SPOT, position))):
+        place = desk.state.envelopes[e]
+        place.id, place.engine, place.row, place.row_second = 900 + e, engine, row, -1
+        place.held = held
+    return desk
+
+
+@pytest.mark.parametrize(
+    ("what", "stake", "position", "asked", "expected", "size"), SHARES, ids=[c[0] for c in SHARES]
+)
+def test_stakes_and_positions_on_one_instrument_share_a_cap(
+    what: str, stake: float, position: float, asked: dict[str, Any], expected: Reason, size: float
+) -> None:
+    to = sharing(stake, position).decide(asked)
+    assert reason(to) is expected
+    found = to["stake"] if to["engine"] == BINARY else to["qty"] * 100.0  # sold at 100
+    assert found == pytest.approx(size, nan_ok=True)
+
+
+def test_the_other_leg_shares_its_cap_with_stakes_there() -> None:
+    # 40 units at 99.2 are 3,968 there
+    assert reason(sharing(1_032.0, 0.0, row=1).decide(pair())) is Reason.OK
+    assert reason(sharing(1_032.1, 0.0, row=1).decide(pair())) is Reason.POSITION_LIMIT
+    assert reason(sharing(1_532.0, -500.0, row=1).decide(pair())) is Reason.OK
+
+
+@pytest.mark.parametrize("stake_first", [True, False])
+def test_a_stake_and_a_position_are_approved_to_exactly_the_cap(stake_first: bool) -> None:
+    # 4,000 staked; 10 units sold at 100
+    desk = sharing(0.0, 0.0)
+    stake, sale = binary(size_fraction=0.04), spot(side=-1, stop_px=105.0, size_fraction=0.0005)
+    if stake_first:
+        assert desk.decide(stake)["stake"] == pytest.approx(4_000.0)
+        assert desk.decide(spot(side=-1, stop_px=105.0))["qty"] == pytest.approx(10.0)
+    else:
+        assert desk.decide(sale)["qty"] == pytest.approx(10.0)
+        assert desk.decide(binary(size_fraction=0.05))["stake"] == pytest.approx(4_000.0)
+    desk.state.holds[:] = 0  # as if a second engine of each kind could ask
+    assert reason(desk.decide(stake)) is Reason.POSITION_LIMIT
+    assert reason(desk.decide(sale)) is Reason.POSITION_LIMIT
+    assert reason(desk.decide(spot(stop_px=95.0))) is Reason.OK, "buying reduces it"
+
+
 def test_the_first_gate_in_written_order_is_told() -> None:
     # halted, cooling down, unsure and too small, all at once: each is told once those before go
     desk = Desk(COARSE)
@@ -629,32 +705,34 @@ class Oracle:
 
     def approved(self, to: dict[str, Any]) -> None:
         self.pages[int(to["seq"])] = self.page(to)
-        exposure, per_symbol, reserved = 0.0, dict[tuple[int, int], float](), 0.0
-        touched = self.held(to)
+        exposure, reserved = 0.0, 0.0
+        staked, net = dict[int, float](), dict[int, float]()
         for page in self.pages.values():
             held = self.held(page.decision)
             exposure += max(abs(each) for each in held.values())
             reserved += page.decision["worst_loss"]
-            for key, each in held.items():
-                per_symbol[key] = per_symbol.get(key, 0.0) + each
+            totals = staked if page.decision["engine"] == BINARY else net
+            for symbol, each in held.items():
+                totals[symbol] = totals.get(symbol, 0.0) + each
         equity = to["equity"]
         assert exposure <= 0.20 * equity * (1 + 1e-12)
-        for key, added in touched.items():
-            grows = abs(per_symbol[key]) > abs(per_symbol[key] - added)
-            assert not grows or abs(per_symbol[key]) <= 0.05 * equity * (1 + 1e-12)
+        for symbol, added in self.held(to).items():
+            stake, position = staked.get(symbol, 0.0), net.get(symbol, 0.0)
+            grows = to["engine"] == BINARY or abs(position) > abs(position - added)
+            assert not grows or stake + abs(position) <= 0.05 * equity * (1 + 1e-12)
         assert equity - reserved > 0.97 * self.desk.book.day_start
         assert equity > 0.90 * self.desk.book.peak
 
-    def held(self, to: dict[str, Any]) -> dict[tuple[int, int], float]:
-        """Signed dollars by (symbol, stake or position)."""
+    def held(self, to: dict[str, Any]) -> dict[int, float]:
+        """Dollars by symbol: a stake, or a signed position."""
         symbol = int(to["symbol"])
         if to["engine"] == BINARY:
-            return {(symbol, 1): to["stake"]}
+            return {symbol: to["stake"]}
         price = to["ask_px"] if to["side"] > 0 else to["bid_px"]
-        held = {(symbol, 0): to["side"] * to["qty"] * price}
+        held = {symbol: to["side"] * to["qty"] * price}
         if to["engine"] == ARBITRAGE:
             price = to["ask_px_second"] if to["side_second"] > 0 else to["bid_px_second"]
-            held[(int(to["symbol_second"]), 0)] = to["side_second"] * to["qty_second"] * price
+            held[int(to["symbol_second"])] = to["side_second"] * to["qty_second"] * price
         return held
 
     def answer(self, ref_id: int, accepted: bool, price: float, fee: float) -> None:

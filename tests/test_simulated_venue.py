@@ -325,6 +325,31 @@ def test_stop_and_flattening_on_the_same_row_sell_once() -> None:
     assert [(a.role, a.code) for a in answers] == [(Role.STOP, FILLED), (Role.FLATTEN, REJECTED)]
 
 
+@pytest.mark.parametrize(("bid", "filled"), [(90.0, Role.STOP), (111.0, Role.TARGET)])
+def test_flattening_without_a_price_leaves_stop_and_target_working(
+    bid: float, filled: Role
+) -> None:
+    #  ms      40        60                       70
+    #          O (flat)  A: no bid, rejected      stop or target fills as ever
+    venue = protected().send(40, **FLATTEN)
+    (answer,) = venue.bid_ask(60, NAN, 101, mid=100.0)
+    assert (answer.role, answer.code, answer.reason) == (
+        Role.FLATTEN, REJECTED, Reason.VENUE_NO_MARKET
+    )  # fmt: skip
+    assert [(a.role, a.due) for a in venue.bid_ask(70, bid, bid + 1)] == [(filled, 100.0)]
+
+
+def test_flattening_that_is_sent_again_sells_once() -> None:
+    #  ms      40        60                  90        110
+    #          O (flat)  A: no bid, rejected  O (flat)  A: filled; stop and target are cancelled
+    venue = protected().send(40, **FLATTEN)
+    venue.bid_ask(60, NAN, 101, mid=100.0)
+    (answer,) = venue.send(90, **FLATTEN).bid_ask(110, 99, 100)
+    assert (answer.role, answer.code, answer.price) == (Role.FLATTEN, FILLED, 99.0)
+    assert venue.bid_ask(120, 90, 91) == []
+    assert venue.bid_ask(130, 111, 112) == []
+
+
 # -- binary contracts -----------------------------------------------------------------------------
 
 LIFE = 1000

@@ -99,7 +99,13 @@ class KafkaLog:
         return KafkaReader(self._servers, positions, self._names)
 
     def ends(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
-        return {p: self._bounds(p)[1] for p in partitions}
+        """See `Log.ends`; not the end of the partition, where marks of transactions may stand."""
+        found = {}
+        for topic, lane in partitions:
+            bounds = self._bounds((topic, lane))
+            last = self._asker.last(self._names[topic], lane, bounds)
+            found[(topic, lane)] = bounds[0] if last is None else (last.offset() or 0) + 1
+        return found
 
     def starts(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
         return {p: self._bounds(p)[0] for p in partitions}

@@ -55,8 +55,11 @@ def client_settings(servers: str) -> dict[str, Any]:
     }
 
 
-def new_consumer(servers: str) -> Consumer:
+def new_consumer(servers: str, *, wait_ms: int = 100) -> Consumer:
     """A consumer that is told what to read: no group, nothing committed.
+
+    `wait_ms` is how long a broker may keep a fetch open while nothing is there; messages are sent
+    at once, but the news that the end is reached comes after it.
 
     Aborted transactions count as written: what follows them continues their `seq`, so it reads
     uncommitted messages. A position that does not exist (any more) is an error.
@@ -71,7 +74,7 @@ def new_consumer(servers: str) -> Consumer:
             "auto.offset.reset": "error",
             "enable.partition.eof": True,
             "check.crcs": True,
-            "fetch.wait.max.ms": 100,
+            "fetch.wait.max.ms": wait_ms,
             "fetch.error.backoff.ms": 50,
             "fetch.queue.backoff.ms": 5,  # 1,000 by default: a full queue would stall for a second
             "queued.max.messages.kbytes": 16_384,  # bounds the memory of a reader far behind
@@ -127,7 +130,7 @@ class Asker:
 
     def __init__(self, servers: str) -> None:
         self._servers = servers
-        self._consumer = new_consumer(servers)
+        self._consumer = new_consumer(servers, wait_ms=10)
 
     def partitions(self) -> dict[str, int]:
         """All topics of the brokers, and their partition counts."""
@@ -159,6 +162,12 @@ class Asker:
         if start >= stop:
             return
         self._consumer.assign([TopicPartition(topic, lane, start)])
+        try:
+            yield from self._until(topic, lane, stop)
+        finally:
+            self._consumer.unassign()  # an open fetch would hold up the next question
+
+    def _until(self, topic: str, lane: int, stop: int) -> Iterator[Raw]:
         end = time.monotonic() + ANSWER_TIMEOUT_S
         while time.monotonic() < end:
             raw = self._consumer.poll(RETRY_S)
@@ -180,6 +189,17 @@ class Asker:
             f"{topic} lane {lane}: offsets up to {stop} were promised and did not come within "
             f"{ANSWER_TIMEOUT_S:.0f} s; see that all brokers run"
         )
+
+    def last(self, topic: str, lane: int, bounds: tuple[int, int] | None = None) -> Raw | None:
+        """The last message within the bounds, else of all that are there now; None if none is."""
+        low, high = bounds or self.bounds(topic, lane)
+        back = 1
+        while True:  # marks of transactions stand between messages, rarely more than one
+            start = max(low, high - back)
+            found = list(self.span(topic, lane, start, high))
+            if found or start == low:
+                return found[-1] if found else None
+            back *= 8
 
     def close(self) -> None:
         self._consumer.close()

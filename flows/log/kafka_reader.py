@@ -42,8 +42,8 @@ class KafkaReader:
         self._fetch()
         fetched: list[Fetched] = []
         for partition, held in self._held.items():
-            if partition not in paused:
-                fetched += self._take(partition, held, max_messages)
+            limit = 0 if partition in paused else max_messages
+            fetched += self._take(partition, held, limit)
         return fetched
 
     def position(self, partition: Partition) -> int:
@@ -75,7 +75,7 @@ class KafkaReader:
 
     def _take(self, partition: Partition, held: deque[_Held], max_messages: int) -> list[Fetched]:
         taken: list[Fetched] = []
-        while held and len(taken) < max_messages:
+        while held and (len(taken) < max_messages or held[0][1] is None):
             after, message = held.popleft()
             self._next[partition] = after
             if message is not None:

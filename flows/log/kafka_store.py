@@ -82,16 +82,8 @@ class KafkaStore:
 
     def last(self, partition: Partition) -> Message | None:
         self._deliver()
-        topic, lane = partition
-        name = self._names[topic]
-        low, high = self._asker.bounds(name, lane)
-        back = 1
-        while True:  # marks of transactions stand between messages, rarely more than one
-            start = max(low, high - back)
-            found = list(self._asker.span(name, lane, start, high))
-            if found or start == low:
-                return parse(found[-1], partition) if found else None
-            back *= 8
+        raw = self._asker.last(self._names[partition[0]], partition[1])
+        return None if raw is None else parse(raw, partition)
 
     def end(self, partition: Partition) -> int:
         self._deliver()

@@ -37,7 +37,8 @@ class OrderJournal(ArrayOperator[OrderJournalState]):
     -----
     In: orders (ORDER_FIELDS records, in sending order) and MarketRows of kind REPORT. Out: rows of
     `orders.v1` and of `reports.v1`, with `seq` contiguous per lane. Prices and quantities are
-    decimal texts. The client id `lane-envelope-ROLE` is the same whenever the row is derived again.
+    decimal texts. The client id `lane-envelope-ROLE` is the same whenever the row is derived again,
+    and for the order that follows a rejected one.
     """
 
     def __init__(self, table: InstrumentTable) -> None:

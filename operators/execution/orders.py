@@ -17,7 +17,7 @@ class OrderType(IntEnum):
 
 ORDER_FIELDS = {
     "lane": "<i8",
-    "ref_id": "<i8",  # the envelope; (lane, ref_id, role) is the client id, unique by construction
+    "ref_id": "<i8",  # the envelope; (lane, ref_id, role) is the client id; only after a rejection it is used again
     "role": "<i8",  # Role
     "order_type": "<i8",  # OrderType
     "row": "<i8",  # instrument row

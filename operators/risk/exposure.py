@@ -99,7 +99,9 @@ def pnl(instruments: InstrumentRecords, mid: F8, envelope: Record) -> float:
 
 
 @kernel
-def equity_now(instruments: InstrumentRecords, mid: F8, envelopes: Records, balance: float) -> float:
+def equity_now(
+    instruments: InstrumentRecords, mid: F8, envelopes: Records, balance: float
+) -> float:
     """Desk currency: what is booked, plus every open envelope at its last marks."""
     total = balance
     for e in range(ENVELOPES):
