@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from cli import kafka
+
 app = typer.Typer(
     name="trifecta",
     help="A streaming trading desk built as a replayable log.",
@@ -18,6 +20,7 @@ models = typer.Typer(help="Models that predict.", no_args_is_help=True)
 bench = typer.Typer(help="Measure what the documents claim.", no_args_is_help=True)
 app.add_typer(models, name="models")
 app.add_typer(bench, name="bench")
+app.add_typer(kafka.app, name="kafka")
 
 RunFolder = Annotated[
     Path, typer.Argument(metavar="RUN_DIR", help="Folder of the run.", show_default=False)
@@ -86,8 +89,13 @@ def run(
         str, typer.Option(metavar="TIME", help="How often to decide: tick, 500ms, 1s, 2m.")
     ] = "1s",
     batch: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Rows per batch; no result depends on it.")
-    ] = 512,
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Rows per batch (8192; 64 with --speed); no result depends on it.",
+        ),
+    ] = None,
     balance: Annotated[str, typer.Option(metavar="MONEY", help="What it starts with.")] = "100000",
     seed: Annotated[
         int, typer.Option(metavar="N", min=0, help="Another one, another made-up market.")

@@ -32,6 +32,10 @@ SAMPLE = Path(__file__).resolve().parents[1] / "tapes/quotes/oanda_EURUSD_201405
 ROWS, RATE_HZ = 500_000, 50.0  # of --simulate: nearly three hours of its market
 
 
+BATCH_ROWS = 8192  # the fastest of 2,048 to 32,768 in `bench chain`
+PACED_ROWS = 64  # a paced batch waits for its last row
+
+
 @dataclass(frozen=True)
 class Request:
     """What `trifecta run` was asked for; see its options."""
@@ -45,24 +49,17 @@ class Request:
     topology: str = "fused"
     from_utc: str | None = None
     to_utc: str | None = None
-    batch_rows: int = 512
+    batch_rows: int | None = None
     speed: float | None = None
     out: Path | None = None
     json: bool = False
     command: Sequence[str] = field(default_factory=lambda: sys.argv[1:])
 
     def __post_init__(self) -> None:
-        if self.profile == "kafka":
-            raise SettingsError(
-                "profile kafka needs a broker, and this version cannot reach one yet; use embedded "
-                "or memory"
-            )
-        if self.profile not in ("memory", "embedded"):
-            raise SettingsError(f"profile must be memory or embedded, was {self.profile!r}")
+        if self.profile not in ("memory", "embedded", "kafka"):
+            raise SettingsError(f"profile must be memory, embedded or kafka, was {self.profile!r}")
         if self.topology == "split":
-            raise SettingsError(
-                "topology split needs the kafka profile, which is not available yet; use fused"
-            )
+            raise SettingsError("topology split is not available yet; use fused")
         if self.topology != "fused":
             raise SettingsError(f"topology must be fused, was {self.topology!r}")
         if self.simulate and self.tapes:
@@ -71,7 +68,7 @@ class Request:
             raise SettingsError("--rows and --rate belong to --simulate; cut a tape with --from")
         if self.simulate and (self.from_utc or self.to_utc):
             raise SettingsError("--from and --to cut tapes; --rows says how long --simulate runs")
-        if self.batch_rows < 1:
+        if self.batch_rows is not None and self.batch_rows < 1:
             raise SettingsError(f"batch must be at least 1 row, was {self.batch_rows}")
         if self.speed is not None and not 0.0 < self.speed < float("inf"):
             raise SettingsError(f"speed must be a positive multiple, was {self.speed}")
@@ -126,7 +123,6 @@ def _run(
         console.print("stopped before the first row", style="yellow")
         return STOPPED
     watch = Stopwatch()
-    embedded = request.profile == "embedded"
     with RowProgress(console, feed.n_rows) as progress:
         started_s = perf_counter()
         ended = run_desk(
@@ -135,8 +131,8 @@ def _run(
             request.settings,
             record,
             model=model,
-            run_dir=folder if embedded else None,
-            batch_rows=request.batch_rows,
+            run_dir=None if request.profile == "memory" else folder,
+            batch_rows=request.batch_rows or (PACED_ROWS if request.speed else BATCH_ROWS),
             speed=request.speed,
             progress=progress.moved,
             seen=watch.seen,

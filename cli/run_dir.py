@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import secrets
 from pathlib import Path
 
 from cli.errors import Refused
@@ -16,13 +17,16 @@ from flows.log.writer import Writer
 
 RUNS = Path("runs")  # where runs go that name no folder
 LOG = "log.sqlite"
+KAFKA = "kafka.json"  # where a run on Kafka keeps its log: brokers, and what its topics begin with
 CUT = "cut"  # key in the log's meta table: --from and --to, which no source's rows may tell apart
 
 
-def open_log(folder: Path) -> EmbeddedLog:
+def open_log(folder: Path) -> Log:
     """The log of a run's folder; Refused or LogError if there is none."""
     if not folder.is_dir():
         raise Refused(f"{folder}: there is no such folder; name the folder of a run")
+    if (folder / KAFKA).exists():
+        return _kafka_log(folder)
     if not (folder / LOG).exists():
         kind = "its log was in memory and is gone" if (folder / REPORT_JSON).exists() else "no run"
         raise Refused(f"{folder}: holds no {LOG} ({kind}); name the folder of an embedded run")
@@ -36,20 +40,22 @@ def prepare(folder: Path, profile: str) -> tuple[Log, RunRecord | None]:
     """
     if folder.exists() and not folder.is_dir():
         raise Refused(f"{folder}: is a file; choose another --out")
-    if not (folder / LOG).exists():
+    if not (folder / LOG).exists() and not (folder / KAFKA).exists():
         if folder.exists() and any(folder.iterdir()):
             what = "the report of a run" if (folder / REPORT_JSON).exists() else "other files"
             raise Refused(f"{folder}: holds {what} already; choose another --out")
         folder.mkdir(parents=True, exist_ok=True)
-        return (
-            MemoryLog() if profile == "memory" else EmbeddedLog(folder / LOG, create=True)
-        ), None
-    if profile == "memory":
-        raise Refused(f"{folder}: holds an embedded run; choose another --out, or go on with it")
+        return _new_log(folder, profile), None
+    holds = "kafka" if (folder / KAFKA).exists() else "embedded"
+    if profile != holds:
+        raise Refused(
+            f"{folder}: holds a run of profile {holds}; choose another --out, or go on with it by "
+            f"--profile {holds}"
+        )
     pid = running_pid(folder)
     if pid is not None:
         raise Refused(f"{folder}: process {pid} is running there; wait for it or stop it")
-    log = EmbeddedLog(folder / LOG, create=True)  # a log that was never begun is an empty file
+    log = open_log(folder)
     texts = log.texts()
     if FINISHED in texts and (folder / REPORT_JSON).exists():
         run_id = RunRecord.from_json(texts[RECORD]).run_id
@@ -59,6 +65,28 @@ def prepare(folder: Path, profile: str) -> tuple[Log, RunRecord | None]:
             f"'trifecta report {folder}'"
         )
     return log, RunRecord.from_json(texts[RECORD]) if RECORD in texts else None
+
+
+def _new_log(folder: Path, profile: str) -> Log:
+    if profile == "memory":
+        return MemoryLog()
+    if profile == "embedded":
+        return EmbeddedLog(folder / LOG, create=True)
+    from flows.log.kafka_client import servers_or_default
+    from flows.log.kafka_topics import apply_topics, planned_topics
+
+    servers = servers_or_default(None)
+    deployment = f"run-{secrets.token_hex(6)}"  # each run has topics of its own
+    apply_topics(servers, deployment, planned_topics())
+    (folder / KAFKA).write_text(json.dumps({"servers": servers, "deployment": deployment}))
+    return _kafka_log(folder)
+
+
+def _kafka_log(folder: Path) -> Log:
+    from flows.log.kafka import KafkaLog
+
+    kept = json.loads((folder / KAFKA).read_text())
+    return KafkaLog(kept["servers"], deployment=kept["deployment"])
 
 
 def check_cut(log: Log, begun: bool, cut: dict[str, int | None], folder: Path) -> None:
@@ -85,8 +113,9 @@ def note(log: Log, key: str, text: str) -> None:
 
 def running_pid(folder: Path) -> str | None:
     """The process that writes the folder's log now, None if none does."""
+    kafka = (folder / KAFKA).exists()
     try:
-        file = os.open(folder / f"{LOG}.lock", os.O_RDONLY)
+        file = os.open(folder / ("recovery/lock" if kafka else f"{LOG}.lock"), os.O_RDONLY)
     except FileNotFoundError:
         return None
     try:

@@ -249,7 +249,7 @@ def _format(command: list[str], folder: Path) -> None:
         timeout=READY_TIMEOUT_S,
     )  # fmt: skip
     if done.returncode:
-        raise BrokerError(f"{folder}: Kafka could not prepare its data: {_last(done.stderr)}")
+        raise BrokerError(f"{folder}: Kafka could not prepare its data: {_complaint(done.stderr)}")
 
 
 def _check_port(port: int) -> None:
@@ -282,18 +282,17 @@ def _wait_until_ready(cluster: Cluster) -> None:
 
 def _words(cluster: Cluster, node: int) -> str:
     """The last complaint of a broker, and where the rest stands."""
-    said = ""
-    for name in ("console.log", "broker.log"):
-        path = cluster.folder_of(node) / name
-        if path.exists():
-            lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-            bad = [x for x in lines if any(w in x for w in ("ERROR", "FATAL", "Exception"))]
-            said = (bad or lines or [said])[-1]
-    return f"{said or 'nothing'} (more in {cluster.folder_of(node)})"
+    folder = cluster.folder_of(node)
+    logs = [folder / name for name in ("broker.log", "console.log")]
+    text = "".join(log.read_text(errors="replace") for log in logs if log.exists())
+    return f"{_complaint(text)} (more in {folder})"
 
 
-def _last(text: str) -> str:
-    return text.strip().splitlines()[-1] if text.strip() else "it said nothing"
+def _complaint(text: str) -> str:
+    """The last line that tells of a failure, else the last line."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    bad = [line for line in lines if any(word in line for word in ("ERROR", "FATAL", "Exception"))]
+    return (bad or lines or ["it said nothing"])[-1]
 
 
 def _signal(cluster: Cluster, number: signal.Signals) -> None:

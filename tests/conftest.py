@@ -7,7 +7,12 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.kafka_server import deployment, kafka_servers, own_broker  # noqa: F401 - fixtures
+from tests.kafka_server import (  # noqa: F401 - fixtures
+    deployment,
+    kafka_servers,
+    own_broker,
+    own_cluster,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 

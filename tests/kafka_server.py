@@ -114,13 +114,19 @@ def deployment(kafka_servers: str) -> Iterator[str]:
     delete_topics(kafka_servers, name, PLANS)
 
 
-@pytest.fixture
-def own_broker(tmp_path: Path) -> Iterator[Cluster]:
-    """A broker that runs and may be killed."""
+@pytest.fixture(scope="module")
+def own_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A broker for one file alone; it is not started yet."""
     need_kafka()
-    cluster = prepare(tmp_path / "kafka", port=free_port(2))
+    cluster = prepare(tmp_path_factory.mktemp("kafka"), port=free_port(2))
     try:
-        start(cluster)
         yield cluster
     finally:
         stop(cluster)
+
+
+@pytest.fixture
+def own_broker(own_cluster: Cluster) -> Cluster:
+    """A broker that runs and may be killed."""
+    start(own_cluster)
+    return own_cluster

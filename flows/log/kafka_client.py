@@ -18,6 +18,7 @@ HEADER = "trifecta"  # the one Kafka header of a message
 MESSAGE_BYTES_MAX = 2 * 1024 * 1024  # of a client; the topics' own bound stands in topics.yaml
 FIRST_ANSWER_TIMEOUT_S = 10.0
 ANSWER_TIMEOUT_S = 30.0  # while it is known that brokers were there
+ATTEMPT_TIMEOUT_S = 3.0  # a broker that has just died never answers; its successor does
 RETRY_S = 0.1
 
 _FENCED = frozenset(
@@ -146,7 +147,7 @@ class Asker:
         while True:
             try:
                 low, high = self._consumer.get_watermark_offsets(
-                    TopicPartition(topic, lane), timeout=ANSWER_TIMEOUT_S
+                    TopicPartition(topic, lane), timeout=ATTEMPT_TIMEOUT_S
                 )
                 return low, high
             except KafkaException as error:

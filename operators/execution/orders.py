@@ -17,7 +17,8 @@ class OrderType(IntEnum):
 
 ORDER_FIELDS = {
     "lane": "<i8",
-    "ref_id": "<i8",  # the envelope; (lane, ref_id, role) is the client id; only after a rejection it is used again
+    "ref_id": "<i8",  # the envelope; (lane, ref_id, role) is the client id, used again only
+    # for the order that follows a rejected one
     "role": "<i8",  # Role
     "order_type": "<i8",  # OrderType
     "row": "<i8",  # instrument row

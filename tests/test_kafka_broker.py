@@ -1,0 +1,283 @@
+"""Promise: a local broker starts, dies, comes back with every row, and leaves nothing behind."""
+
+import json
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka.admin import AdminClient
+from typer.testing import CliRunner
+
+from cli.kafka import app
+from flows import kafka_jars
+from flows.kafka_broker import HOST, Cluster, open_cluster, prepare, start, stop
+from flows.kafka_jars import BrokerError, MissingToolError, find_jars, find_java
+from flows.log.errors import LogError
+from flows.log.kafka import KafkaLog
+from flows.log.kafka_topics import apply_topics, full_name
+from flows.log.reader import LaneReader
+from tests.kafka_server import PLANS, free_port, need_kafka, soon
+from tests.test_log_contract import LANE0, market, messages, read_all, same
+
+
+def kill(cluster: Cluster, node: int = 1) -> None:
+    """kill -9, and wait until it is dead."""
+    pid = cluster.pid(node)
+    assert pid
+    os.kill(pid, signal.SIGKILL)
+    assert soon(lambda: cluster.pid(node) is None)
+
+
+def deploy(cluster: Cluster, name: str, **arguments: Any) -> KafkaLog:
+    apply_topics(cluster.servers, name, PLANS)
+    return KafkaLog(cluster.servers, deployment=name, topics=PLANS, **arguments)
+
+
+# ---- the commands, from the first start to the last stop
+
+
+def trifecta_kafka(*words: object) -> tuple[int, str, str]:
+    """Exit code, standard output, standard error."""
+    done = CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
+    return done.exit_code, done.stdout, done.stderr
+
+
+def test_up_status_topics_down(tmp_path: Path) -> None:
+    need_kafka()
+    data = tmp_path / "kafka"
+    port = free_port(2)
+    assert trifecta_kafka("status", "--data", data)[0] == 2
+    try:
+        code, out, err = trifecta_kafka("up", "--port", port, "--data", data, "--json")
+        up = json.loads(out)
+        assert (code, up["started"], up["servers"]) == (0, [1], f"{HOST}:{port}")
+        assert {topic["outcome"] for topic in up["topics"]} == {"created"}
+        KafkaLog(up["servers"]).close()  # all topics are there
+
+        code, out, err = trifecta_kafka("up", "--data", data)
+        assert (code, out) == (0, f"{HOST}:{port}\n")
+        assert "running already" in err
+
+        code, out, _ = trifecta_kafka("topics", "--servers", up["servers"], "--json")
+        assert {topic["outcome"] for topic in json.loads(out)} == {"as planned"}
+        assert trifecta_kafka("topics", "--servers", up["servers"])[0] == 0
+
+        code, out, _ = trifecta_kafka("status", "--data", data, "--json")
+        assert (code, json.loads(out)["brokers"]) == (0, up["brokers"])
+
+        code, _, err = trifecta_kafka("up", "--brokers", 3, "--data", data)
+        assert code == 2
+        assert "brokers 1, not 3" in err
+
+        kill(open_cluster(data))
+        assert trifecta_kafka("status", "--data", data)[0] == 1
+        code, out, _ = trifecta_kafka("up", "--data", data, "--json")
+        again = json.loads(out)
+        assert (code, again["started"]) == (0, [1])
+        assert {topic["outcome"] for topic in again["topics"]} == {"as planned"}
+
+        code, _, err = trifecta_kafka("down", "--data", data)
+        assert (code, "is stopped" in err) == (0, True)
+        assert open_cluster(data).pid(1) is None
+        assert trifecta_kafka("status", "--data", data)[0] == 1
+        assert "nothing was running" in trifecta_kafka("down", "--data", data)[2]
+    finally:
+        stop(open_cluster(data))
+
+
+# ---- what a broker's death does to writers and readers
+
+
+def test_every_acknowledged_row_survives_kill_9(own_broker: Cluster) -> None:
+    log = deploy(own_broker, "killed")
+    writer = log.writer()
+    for k in range(50):
+        writer.append(messages(10 * k, 10))
+    writer.flush()
+    writer.append(messages(500, 10))  # in flight; whether it arrives is open
+    kill(own_broker)
+    start(own_broker)
+    rows = read_all(log)
+    assert rows.seq.size in (500, 510)
+    assert same(rows, market(0, rows.seq.size))
+
+
+@pytest.mark.parametrize("fence", [False, True])
+def test_writer_and_reader_go_on_by_themselves(own_broker: Cluster, fence: bool) -> None:
+    log = deploy(own_broker, f"healed-{fence}", fence=fence)
+    writer = log.writer()
+    writer.append(messages(0, 10))
+    writer.flush()
+    reader = LaneReader(log, [LANE0], state=None, merge=False)
+    assert soon(lambda: reader.window(100))
+    writer.append(messages(10, 10))
+    kill(own_broker)
+    writer.append(messages(20, 10))
+    assert reader.window(100) is not None  # says nothing, and waits
+    start(own_broker)
+    writer.append(messages(30, 10))
+    writer.flush()
+    n = 10
+    while n < 40:
+        n += soon(lambda: reader.window(100))[LANE0].seq.size
+    reader.close()
+    writer.close()
+    assert same(read_all(log), market(0, 40))
+
+
+@pytest.mark.parametrize("fence", [False, True])
+def test_a_row_that_is_not_acknowledged_in_time_is_an_error(
+    own_broker: Cluster, fence: bool
+) -> None:
+    log = deploy(own_broker, f"late-{fence}", fence=fence, delivery_timeout_s=2.0)
+    writer = log.writer()
+    writer.append(messages(0, 10))
+    writer.flush()
+    kill(own_broker)
+    writer.append(messages(10, 10))
+    with pytest.raises(LogError, match="were not acknowledged within 2 s"):
+        writer.flush()
+    with pytest.raises(LogError, match="were not acknowledged within 2 s"):
+        writer.append(messages(20, 10))  # failed for good
+    writer.close()
+    start(own_broker)
+    again = log.writer()
+    assert again.last_seq(*LANE0) == 9
+    again.append(messages(10, 5))
+    again.close()
+    assert same(read_all(log), market(0, 15))
+
+
+@pytest.fixture
+def three_brokers(tmp_path: Path) -> Iterator[Cluster]:
+    need_kafka()
+    cluster = prepare(tmp_path / "kafka", brokers=3, port=free_port(6))
+    try:
+        start(cluster)
+        yield cluster
+    finally:
+        stop(cluster)
+
+
+def test_three_brokers_survive_the_death_of_a_leader(three_brokers: Cluster) -> None:
+    log = deploy(three_brokers, "three")
+    writer = log.writer()
+    writer.append(messages(0, 10))
+    writer.flush()
+    admin = AdminClient({"bootstrap.servers": three_brokers.servers})
+    name = full_name("three", "market.v1")
+    lane0 = admin.list_topics(timeout=30).topics[name].partitions[0]
+    assert len(lane0.replicas) == 3
+    kill(three_brokers, lane0.leader)
+    for k in range(1, 20):
+        writer.append(messages(10 * k, 10))
+    writer.flush()
+    assert same(read_all(log), market(0, 200))
+    assert start(three_brokers) == [lane0.leader]
+
+
+# ---- what cannot be started, and what it says
+
+
+def test_a_port_in_use_is_named(tmp_path: Path) -> None:
+    need_kafka()
+    with socket.socket() as taken:
+        taken.bind((HOST, 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(BrokerError, match=rf"port {port} of 127\.0\.0\.1 is not free .*--port"):
+            start(prepare(tmp_path / "kafka", port=port))
+
+
+def test_a_broker_that_dies_while_starting_is_quoted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    need_kafka()
+    cluster = prepare(tmp_path / "kafka", port=free_port(2))
+    monkeypatch.setattr("flows.kafka_broker._SETTINGS", "process.roles=nobody\nlog.dirs=data\n")
+    with pytest.raises(BrokerError, match=r"process\.roles"):
+        start(cluster)
+
+
+def test_a_folder_keeps_its_shape(tmp_path: Path) -> None:
+    cluster = prepare(tmp_path, brokers=3, port=21_000)
+    assert cluster.servers == "127.0.0.1:21000,127.0.0.1:21002,127.0.0.1:21004"
+    assert prepare(tmp_path) == open_cluster(tmp_path) == cluster
+    with pytest.raises(BrokerError, match="brokers 3, not 1"):
+        prepare(tmp_path, brokers=1)
+    with pytest.raises(BrokerError, match="port 21000, not 19092"):
+        prepare(tmp_path, port=19_092)
+    with pytest.raises(BrokerError, match="must be 1 or 3, was 2"):
+        prepare(tmp_path / "other", brokers=2)
+    with pytest.raises(BrokerError, match="holds no Kafka cluster"):
+        open_cluster(tmp_path / "other")
+    (tmp_path / "cluster.json").write_text("{")
+    with pytest.raises(BrokerError, match=r"cluster\.json: damaged"):
+        open_cluster(tmp_path)
+
+
+def command(folder: Path, name: str, script: str) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+    (folder / name).chmod(0o755)
+
+
+# fmt: off
+JAVAS = [  # what `java -version` prints; None: there is no java
+    ("none",     None,                            "found none"),
+    ("too old",  'openjdk version "11.0.2"',      'is openjdk version "11.0.2"'),
+    ("an antique", 'java version "1.8.0_292"',    "1.8.0_292"),
+    ("a shim",   "",                              "without a version"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("what", "prints", "said"), JAVAS, ids=[j[0] for j in JAVAS])
+def test_a_missing_java_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, prints: str | None, said: str
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    if prints is not None:
+        command(tmp_path / "bin", "java", f"echo '{prints}' >&2")
+    with pytest.raises(MissingToolError, match=r"Kafka needs Java 17 .*apt install") as refused:
+        find_java()
+    assert said in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_java_home_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("home", "path"):
+        (tmp_path / name).mkdir()
+        command(tmp_path / name / "bin", "java", "echo 'openjdk version \"21\"' >&2")
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("PATH", str(tmp_path / "path" / "bin"))
+    assert find_java() == tmp_path / "home" / "bin" / "java"
+
+
+def test_a_missing_or_failing_maven_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.setattr(kafka_jars, "_cache", lambda: tmp_path / "cache")
+    with pytest.raises(MissingToolError, match=r"resolved by Maven .*apt install maven"):
+        find_jars()
+    command(tmp_path / "bin", "mvn", "echo '[INFO] x'; echo '[ERROR] no such host'; exit 1")
+    with pytest.raises(BrokerError, match=r"could not resolve .*pom\.xml: .*no such host"):
+        find_jars()
+    assert list((tmp_path / "cache").iterdir()) == []  # nothing half resolved stays
+
+
+def test_jars_are_resolved_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
+    monkeypatch.setattr(kafka_jars, "_cache", lambda: tmp_path / "cache")
+    make = 'for a; do case "$a" in -DoutputDirectory=*) d="${a#*=}";; esac; done; mkdir "$d"'
+    command(tmp_path / "bin", "mvn", f'{make}; touch "$d/kafka_2.13-9.jar"')
+    jars = find_jars()
+    command(tmp_path / "bin", "mvn", "exit 1")
+    assert find_jars() == jars
+    assert [jar.name for jar in jars.iterdir()] == ["kafka_2.13-9.jar"]
