@@ -2,7 +2,7 @@
 # Everything lives in .venv, which tools/setup creates and keeps equal to the locks.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types docs lock clean ready ready-dev
+.PHONY: help run test soak lint types docs lock clean ready ready-dev
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -12,6 +12,9 @@ run: ready ## run the desk on the sample tape and write a report
 
 test: ready-dev ## run every test
 	@.venv/bin/python -m pytest -n 2 --dist loadfile
+
+soak: ready-dev ## the long form: every recorded tape, every batch size, ten kills
+	@TRIFECTA_KILLS=10 .venv/bin/python -m pytest -m "slow or not slow" --timeout 3600 tests/test_every_tape.py tests/test_every_batch.py tests/test_kill.py
 
 lint: ready-dev ## check format and lint
 	@.venv/bin/python -m ruff format --check .

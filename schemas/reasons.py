@@ -8,7 +8,7 @@ class Reason(IntEnum):
 
     text: str
 
-    def __new__(cls, value: int, text: str) -> "Reason":
+    def __new__(cls, value: int, text: str = "") -> "Reason":
         member = int.__new__(cls, value)
         member._value_ = value
         member.text = text

@@ -47,7 +47,7 @@ def test_the_shipped_model_has_not_seen_the_time_of_sample_and_golden_tapes() ->
     assert len(CARD.training) == 7
 
 
-def test_the_card_names_its_recordings_as_they_are(data_path) -> None:  # type: ignore[no-untyped-def]
+def test_the_card_names_its_recordings_as_they_are(data_path) -> None:
     manifest = json.loads(data_path("manifest.json").read_text())
     text = json.dumps(manifest)
     for file in CARD.training:

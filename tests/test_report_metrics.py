@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from console.report.charts import thin
+from console.report.data import Curve
 from console.report.latency import percentiles
 from console.report.metrics import (
-    Curve,
     buy_and_hold,
     count_decisions,
     engine_results,

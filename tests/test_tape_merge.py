@@ -32,11 +32,11 @@ def brute_force(paths: list[Path], from_ns: int = 0, to_ns: int = 2**62) -> dict
         price = table["price" if "price" in table.column_names else "bid_px"].to_numpy()
         n = table.num_rows
         parts.append((recv, np.full(n, source), np.arange(n), price, table["ts_ns"].to_numpy()))
-    recv, source, row, price, ts = (np.concatenate(c) for c in zip(*parts, strict=True))
-    order = np.lexsort((row, source, recv))
+    recv, sources, row, price, ts = (np.concatenate(c) for c in zip(*parts, strict=True))
+    order = np.lexsort((row, sources, recv))
     order = order[(recv[order] >= from_ns) & (recv[order] < to_ns)]
     names = ("ts_recv_ns", "source", "source_row", "price", "ts_event_ns")
-    return dict(zip(names, (c[order] for c in (recv, source, row, price, ts)), strict=True))
+    return dict(zip(names, (c[order] for c in (recv, sources, row, price, ts)), strict=True))
 
 
 def assert_is(rows: MarketRows, expected: dict[str, Any]) -> None:

@@ -240,7 +240,7 @@ def _quarantine(log: Log, table: InstrumentTable, record: RunRecord) -> _Quarant
             total += rows.seq.size
             for reason, source in set(zip(rows.reason.tolist(), rows.source.tolist(), strict=True)):
                 mine = (rows.reason == reason) & (rows.source == source)
-                name, place = Reason(reason).name, record.sources[source]["name"]  # type: ignore[call-arg]
+                name, place = Reason(reason).name, record.sources[source]["name"]
                 at = int(rows.source_row[mine].min())
                 into, earliest = counts.setdefault(name, {}), first.setdefault(name, {})
                 into[place] = into.get(place, 0) + int(mine.sum())

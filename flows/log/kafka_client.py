@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -154,6 +155,8 @@ class Asker:
                 if not passing(error.args[0]) or time.monotonic() > end:
                     raise clear(error.args[0], f"{topic} lane {lane}") from error
             time.sleep(RETRY_S)
+            with suppress(KafkaException):  # else it would ask a dead leader again and again
+                self._consumer.list_topics(timeout=ATTEMPT_TIMEOUT_S)
 
     def span(self, topic: str, lane: int, start: int, stop: int) -> Iterator[Raw]:
         """The messages from `start` on and below `stop`, an offset that the topic has reached.
