@@ -55,7 +55,8 @@ def prepare(folder: Path, profile: str) -> tuple[Log, RunRecord | None]:
     pid = running_pid(folder)
     if pid is not None:
         raise Refused(f"{folder}: process {pid} is running there; wait for it or stop it")
-    log = open_log(folder)
+    # A run that was killed while its log was being made has an empty file, or no topics yet.
+    log = _new_log(folder, profile)
     texts = log.texts()
     if FINISHED in texts and (folder / REPORT_JSON).exists():
         run_id = RunRecord.from_json(texts[RECORD]).run_id
@@ -75,10 +76,13 @@ def _new_log(folder: Path, profile: str) -> Log:
     from flows.log.kafka_client import servers_or_default
     from flows.log.kafka_topics import apply_topics, planned_topics
 
-    servers = servers_or_default(None)
-    deployment = f"run-{secrets.token_hex(6)}"  # each run has topics of its own
-    apply_topics(servers, deployment, planned_topics())
-    (folder / KAFKA).write_text(json.dumps({"servers": servers, "deployment": deployment}))
+    if not (folder / KAFKA).exists():  # each run has topics of its own
+        place = {"servers": servers_or_default(None), "deployment": f"run-{secrets.token_hex(6)}"}
+        draft = folder / f"{KAFKA}.tmp"
+        draft.write_text(json.dumps(place))
+        draft.replace(folder / KAFKA)
+    kept = json.loads((folder / KAFKA).read_text())
+    apply_topics(kept["servers"], kept["deployment"], planned_topics())
     return _kafka_log(folder)
 
 

@@ -11,18 +11,22 @@ import numpy as np
 
 from flows.log.api import Log
 from flows.log.codec import JsonRow, decode, encode_json
+from flows.log.errors import LogError
 from flows.log.writer import Writer
 from schemas.kinds import NO_ID, NO_SYMBOL, Control, Flag, Kind
 from schemas.rows import MarketRows, empty
-from schemas.topics import CONTROL
+from schemas.topics import CONTROL, MARKET
 
 COMMANDS = "control.jsonl"  # in the run's folder; one line per command
 
 
 def send_command(run_dir: Path, command: Control, *, ts_ns: int) -> None:
     """Ask a run to take a command in; it does so with its next batch."""
-    with (run_dir / COMMANDS).open("a") as file:
-        file.write(json.dumps({"command": command.name, "ts_ns": ts_ns}) + "\n")
+    file = run_dir / COMMANDS
+    torn = file.exists() and not file.read_bytes().endswith(b"\n")
+    line = json.dumps({"command": command.name, "ts_ns": ts_ns}) + "\n"
+    with file.open("a") as out:
+        out.write("\n" + line if torn else line)
 
 
 class ControlBox:
@@ -34,54 +38,72 @@ class ControlBox:
         Where new commands arrive; None for runs that nobody can reach.
     log, writer :
         The run's log.
+    lanes : int
     code_version : str
+
+    Notes
+    -----
+    After a crash the log is ahead of the state that the run goes on from. Until every lane has come
+    to where its log ends no new command is taken in: its place has been written over already.
     """
 
-    def __init__(self, run_dir: Path | None, log: Log, writer: Writer, code_version: str) -> None:
+    def __init__(
+        self, run_dir: Path | None, log: Log, writer: Writer, *, lanes: int, code_version: str
+    ) -> None:
         self._file = None if run_dir is None else run_dir / COMMANDS
         self._writer, self._code_version = writer, code_version
         self._known = _read_all(log)
-        self._last = (0, 0)  # latest (ts_recv_ns, lane) that the source has released
+        self._read = len(self._known)  # commands taken from the file
+        ends = {lane: writer.last_seq(MARKET.name, lane) for lane in range(lanes)}
+        self._behind = {lane: seq for lane, seq in ends.items() if seq >= 0}
+        self._latest = (0, 0)  # (ts_recv_ns, lane) of the last row that the source has released
 
     def stops(self, position: int) -> list[int]:
         """Positions beyond this one at which recorded commands stand, in order."""
         return sorted({int(row["position"]) for row in self._known if row["position"] > position})
 
-    def rows(self, position: int, market: MarketRows) -> MarketRows | None:
-        """CONTROL rows that stand behind the source row `position`."""
+    def released(self, market: MarketRows) -> None:
+        """The source has let these rows go."""
         if market.seq.size:
-            k = int(np.argmax(market.ts_recv_ns))
-            latest = int(market.ts_recv_ns[k])
-            lanes = market.lane[market.ts_recv_ns == latest]
-            self._last = max(self._last, (latest, int(lanes.max())))
-        if not self._last[0]:
-            return None
+            latest_ns = int(market.ts_recv_ns.max())
+            lane = int(market.lane[market.ts_recv_ns == latest_ns].max())
+            self._latest = max(self._latest, (latest_ns, lane))
+
+    def written(self, market: MarketRows) -> None:
+        """These rows are on their way to the log, or stand there already."""
+        for lane, seq in list(self._behind.items()):
+            if np.any((market.lane == lane) & (market.seq >= seq)):
+                del self._behind[lane]
+
+    def due(self, position: int, taken: int) -> MarketRows | None:
+        """CONTROL rows that stand behind source row `position`, beyond the first `taken`."""
         self._receive(position)
-        here = [row for row in self._known if row["position"] == position]
+        here = [row for row in self._known[taken:] if row["position"] <= position]
         if not here:
             return None
         rows = empty(MarketRows, len(here))
         rows.kind[:], rows.flags[:], rows.symbol[:] = Kind.CONTROL, Flag.MSG_LAST, NO_SYMBOL
         rows.code[:] = [Control[row["command"]] for row in here]
-        rows.ts_event_ns[:] = rows.ts_recv_ns[:] = self._last[0]
-        rows.lane[:] = self._last[1]
+        rows.ts_event_ns[:] = rows.ts_recv_ns[:] = [row["ts_recv_ns"] for row in here]
+        rows.lane[:] = [row["lane"] for row in here]
         rows.ref_id[:] = NO_ID
         rows.venue_seq[:] = rows.source[:] = rows.source_row[:] = -1
         return rows
 
     def _receive(self, position: int) -> None:
         """Record commands that have arrived since, at this position."""
-        if self._file is None or not self._file.exists():
+        if self._file is None or self._behind or not self._latest[0] or not self._file.exists():
             return
-        lines = self._file.read_text().splitlines()
+        lines = [line for line in self._file.read_text().split("\n")[:-1] if line]  # whole ones
         new: list[JsonRow] = [
             {
                 "seq": seq,
-                "ts_recv_ns": self._last[0],
+                "ts_recv_ns": self._latest[0],
+                "lane": self._latest[1],
                 "position": position,
-                "command": json.loads(lines[seq])["command"],
+                "command": _command(lines[seq], self._file),
             }
-            for seq in range(len(self._known), len(lines))
+            for seq in range(self._read, len(lines))
         ]
         if new:
             self._writer.append(
@@ -89,6 +111,16 @@ class ControlBox:
             )
             self._writer.flush()
             self._known += new
+            self._read += len(new)
+
+
+def _command(line: str, file: Path) -> str:
+    try:
+        return Control[json.loads(line)["command"]].name
+    except (ValueError, KeyError, TypeError) as error:
+        raise LogError(
+            f"{file}: {line!r} is no command; remove the line, and use 'trifecta halt' or 'resume'"
+        ) from error
 
 
 def _read_all(log: Log) -> list[JsonRow]:

@@ -111,11 +111,18 @@ def run_desk(
         chain = fused.Chain(
             feed.table, len(feed.names), model, rules, settings.balance, record.code_version
         )
-        control = ControlBox(run_dir, log, writer, record.code_version)
+        control = ControlBox(
+            run_dir, log, writer, lanes=feed.table.lanes, code_version=record.code_version
+        )
+
+        def written(parcel: Parcel, seconds: float) -> None:
+            control.written(parcel.market)
+            seen(parcel, seconds)
+
         source = FeedSource(
             feed, batch_rows=batch_rows, control=control, speed=speed, progress=progress
         )
-        flow = fused.build(source, LaneSink(writer), chain, seen=seen)
+        flow = fused.build(source, LaneSink(writer), chain, seen=written)
         if run_dir is None:
             return run_flow(flow, recovery=None, epoch_interval=EPOCH)
         manifest = Manifest(
@@ -139,8 +146,10 @@ def _open_record(log: Log, writer: Writer, record: RunRecord, table: InstrumentT
         writer.append([], {RECORD: record.to_json(), TABLE: table.to_json()})
         writer.flush()
         return
-    before = asdict(RunRecord.from_json(found))
-    for name, now in asdict(record).items():
+    before, again = asdict(RunRecord.from_json(found)), asdict(record)
+    for each in (before, again):
+        each["model"].pop("notice")  # words, not what decides
+    for name, now in again.items():
         if name not in ("run_id", "python") and before[name] != now:
             raise RunMismatchError(
                 f"this folder holds run {before['run_id']} with another {name}; repeat its "

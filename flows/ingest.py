@@ -6,20 +6,22 @@ source -> gate -> (quarantine) -> control -> heartbeats -> ...
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from time import monotonic, sleep
+from typing import NamedTuple
 
 import bytewax.operators as op
+import numpy as np
 from bytewax.inputs import FixedPartitionedSource
 from bytewax.operators import KeyedStream
 
 from flows.control import ControlBox
 from flows.log.lane_source import ALL
-from flows.log.stop import STOP, GracefulPart, hushed
+from flows.log.stop import GracefulPart, hushed
 from flows.parcel import Parcel, ParcelStep, fill, whole
 from operators.market.gate import Gate
 from operators.market.heartbeats import Heartbeats, HeartbeatState
 from operators.market.sequencer import Sequencer
 from schemas.instruments import InstrumentTable
-from schemas.rows import MarketRows, concat, empty
+from schemas.rows import MarketRows, concat, empty, take
 from venues.feed import Feed
 
 NAP_S = 0.02  # while a paced source waits for its next row
@@ -63,13 +65,21 @@ class ClosingHeartbeats(Heartbeats):
         return (state, concat([out, self.end(state)])) if last else (state, out)
 
 
-class FeedSource(FixedPartitionedSource[tuple[str, Parcel], int]):
-    """A feed as batches; its recovery state is the number of rows released.
+class Released(NamedTuple):
+    """How far a feed has been released: what recovery stores."""
+
+    rows: int = 0
+    commands: int = 0
+
+
+class FeedSource(FixedPartitionedSource[tuple[str, Parcel], Released]):
+    """A feed as batches.
 
     Parameters
     ----------
     feed : Feed
     batch_rows : int, > 0
+        At most; a paced source lets go what is due.
     control : ControlBox
         Where operators' commands come in while the run goes on.
     speed : float or None
@@ -94,68 +104,78 @@ class FeedSource(FixedPartitionedSource[tuple[str, Parcel], int]):
         return [ALL]
 
     @hushed
-    def build_part(self, step_id: str, for_part: str, resume_state: int | None) -> "_FeedPart":
-        return _FeedPart(self, resume_state or 0)
+    def build_part(self, step_id: str, for_part: str, resume_state: Released | None) -> "_FeedPart":
+        return _FeedPart(self, resume_state or Released())
 
 
-class _FeedPart(GracefulPart[tuple[str, Parcel], int]):
-    def __init__(self, source: FeedSource, position: int) -> None:
-        self._source, self._position = source, position
-        self._batches = self._read(position)
+class _FeedPart(GracefulPart[tuple[str, Parcel], Released]):
+    def __init__(self, source: FeedSource, released: Released) -> None:
+        self._source, self._released = source, released
+        self._batches = self._read(released.rows)
+        self._held: MarketRows | None = None  # read, and not due yet
         self._pace = _Pace(source.speed)
-        self._done = position >= source.feed.n_rows > 0
-        source.progress(position)
+        self._done = released.rows >= source.feed.n_rows > 0
+        source.progress(released.rows)
 
     def poll(self) -> Iterable[tuple[str, Parcel]]:
         if self._done:
             raise StopIteration
-        market = next(self._batches, None)
-        if market is None:
-            market = empty(MarketRows, 0)
+        rows, commands = self._released
+        control = self._source.control.due(rows, commands)
+        if control is not None:
+            self._released = Released(rows, commands + control.seq.size)
+            return [self._parcel(empty(MarketRows, 0), control)]
+        held = self._held if self._held is not None else next(self._batches, None)
+        if held is None:
             self._done = True
-        else:
-            self._pace.wait(market)
-        self._position += market.seq.size
-        self._done = self._done or self._position >= self._source.feed.n_rows
-        self._source.progress(self._position)
-        control = self._source.control.rows(self._position, market)
-        parcel = Parcel(market, self._position, self._done, monotonic(), control)
-        return [(ALL, parcel)]
+            return [self._parcel(empty(MarketRows, 0), None)]
+        n = self._pace.due(held)
+        self._held = take(held, slice(n, None)) if n < held.seq.size else None
+        if n == 0:
+            return []
+        market = held if self._held is None else take(held, slice(0, n))
+        self._released = Released(rows + n, commands)
+        self._done = rows + n >= self._source.feed.n_rows
+        self._source.control.released(market)
+        self._source.progress(rows + n)
+        return [self._parcel(market, None)]
 
-    def state(self) -> int:
-        return self._position
+    def state(self) -> Released:
+        return self._released
+
+    def _parcel(self, market: MarketRows, control: MarketRows | None) -> tuple[str, Parcel]:
+        return ALL, Parcel(market, self._released.rows, self._done, monotonic(), control)
 
     def _read(self, position: int) -> Iterator[MarketRows]:
         """Batches that end where a recorded command stands, so that it stands there again."""
-        for stop in [*self._source.control.stops(position), None]:
-            if stop is None:
-                yield from self._source.feed.read(position, self._source.batch_rows)
-                return
-            while position < stop:
-                n = min(self._source.batch_rows, stop - position)
-                yield next(self._source.feed.read(position, n))
-                position += n
+        stops = self._source.control.stops(position)
+        for batch in self._source.feed.read(position, self._source.batch_rows):
+            start, end = position, position + batch.seq.size
+            for stop in [*(each for each in stops if start < each < end), end]:
+                yield take(batch, slice(position - start, stop - start))
+                position = stop
 
 
 class _Pace:
-    """Holds batches back until their time has come; the first row sets the clock."""
+    """Says how many rows are due; the first row sets the clock."""
 
     def __init__(self, speed: float | None) -> None:
         self._speed = speed
         self._origin: tuple[float, int] | None = None
 
-    def wait(self, rows: MarketRows) -> None:
-        """Sleep until the batch's last row is due; a stop lets it go early rather than lose it."""
+    def due(self, rows: MarketRows) -> int:
+        """Rows whose time has come; if there are none, after a nap."""
         if self._speed is None or rows.seq.size == 0:
-            return
+            return int(rows.seq.size)
         if self._origin is None:
             self._origin = (monotonic(), int(rows.ts_recv_ns[0]))
         started_s, first_ns = self._origin
-        due_s = started_s + (int(rows.ts_recv_ns[-1]) - first_ns) / 1e9 / self._speed
-        while (left_s := due_s - monotonic()) > 0.0:
-            if STOP.requested.is_set():
-                return
+        now_ns = first_ns + int((monotonic() - started_s) * self._speed * 1e9)
+        n = int(np.searchsorted(rows.ts_recv_ns, now_ns, side="right"))
+        if n == 0:
+            left_s = (int(rows.ts_recv_ns[0]) - now_ns) / 1e9 / self._speed
             sleep(min(left_s, NAP_S))
+        return n
 
 
 def _with_control(parcel: Parcel) -> MarketRows:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -15,6 +16,7 @@ from operators.risk.safety import SafetyRules
 from operators.sequence.inputs import INPUTS_SHA256
 from schemas.instruments import InstrumentTable
 
+CADENCE_NS_MAX = 86_400_000_000_000
 MODES = ("backtest", "shadow", "paper")
 
 
@@ -41,12 +43,10 @@ class RunSettings:
         cadence_ns(self.cadence)
         if self.operator not in (None, "next-session", "none"):
             raise SettingsError(f"operator must be next-session or none, was {self.operator!r}")
-        try:
-            balance = float(self.balance)
-        except ValueError:
-            balance = float("nan")
-        if not 0.0 < balance < 1e12:
-            raise SettingsError(f"balance must be a positive amount, was {self.balance!r}")
+        if not re.fullmatch(r"[0-9]{1,12}(\.[0-9]+)?", self.balance) or not float(self.balance):
+            raise SettingsError(
+                f"balance must be an amount such as 100000 or 2500.50, was {self.balance!r}"
+            )
 
     def digest(self) -> str:
         """SHA-256 over everything that shapes a decision."""
@@ -76,8 +76,10 @@ def cadence_ns(text: str) -> int:
         return 0
     units = {"ms": 1_000_000, "s": 1_000_000_000, "m": 60_000_000_000}
     for unit in ("ms", "s", "m"):
-        if text.endswith(unit) and text.removesuffix(unit).isdigit():
+        if text.endswith(unit) and text.removesuffix(unit).isdecimal():
             ns = int(text.removesuffix(unit)) * units[unit]
-            if ns > 0:
+            if 0 < ns <= CADENCE_NS_MAX:
                 return ns
-    raise SettingsError(f"cadence must be tick or a time such as 500ms, 1s or 2m, was {text!r}")
+    raise SettingsError(
+        f"cadence must be tick or a time up to a day such as 500ms, 1s or 2m, was {text!r}"
+    )

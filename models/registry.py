@@ -30,12 +30,13 @@ GOLDEN_ATOL = 1e-5  # between CPUs exp and tanh differ in the last bits; recurre
 LATENCY_ROWS = 512  # one full batch of the log
 
 
-def load(folder: Path) -> StreamModel:
+def load(folder: Path, *, check_latency: bool = False) -> StreamModel:
     """The model of a registry folder; ModelRefused with the first check that it does not pass.
 
     Checks, in this order: the card is complete; the model's SHA-256 is the card's; operator set and
     file format are not too new; the inputs are defined as here; names, types and shapes; golden
-    output within 1e-5; time per row within the card's budget (best of five batches of 512).
+    output within 1e-5; if asked for, time per row within the card's budget (best of five batches of
+    512). A run does not ask: which model decides must not depend on how busy the machine is.
     """
     card = Card.read(folder / "card.json")
     model = _read(folder / "model.onnx", sha256=card.sha256)
@@ -47,7 +48,8 @@ def load(folder: Path) -> StreamModel:
         _check_signature(card, session)
         loaded = StreamModel(card, session)
         _check_golden(loaded, golden)
-        _check_latency(loaded)
+        if check_latency:
+            _check_latency(loaded)
     except ModelRefused as refused:
         raise ModelRefused(f"{folder / 'model.onnx'}: {refused}") from refused
     return loaded

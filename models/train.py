@@ -136,7 +136,7 @@ def train(data: Path, out: Path, *, seed: int, epochs: int, log: Callable[[str],
     (out / "model.onnx").write_bytes(model)
     (out / "golden.npz").write_bytes(golden)
     (out / "card.json").write_text(card.to_json(), encoding="utf-8")
-    load(out)
+    load(out, check_latency=True)
     for group, found in card.metrics.items():
         log(verdict(group, found))
     log(f"wrote {out} ({len(model):,} bytes)")

@@ -92,64 +92,74 @@ def test_up_status_topics_down(tmp_path: Path) -> None:
 # ---- what a broker's death does to writers and readers
 
 
+def deploy_both(cluster: Cluster, name: str, **arguments: Any) -> list[KafkaLog]:
+    """One deployment whose writer is fenced, one whose is not; a kill costs seconds."""
+    return [deploy(cluster, f"{name}-{fence}", fence=fence, **arguments) for fence in (True, False)]
+
+
 def test_every_acknowledged_row_survives_kill_9(own_broker: Cluster) -> None:
-    log = deploy(own_broker, "killed")
-    writer = log.writer()
-    for k in range(50):
-        writer.append(messages(10 * k, 10))
-    writer.flush()
-    writer.append(messages(500, 10))  # in flight; whether it arrives is open
-    kill(own_broker)
-    start(own_broker)
-    rows = read_all(log)
-    assert rows.seq.size in (500, 510)
-    assert same(rows, market(0, rows.seq.size))
-
-
-@pytest.mark.parametrize("fence", [False, True])
-def test_writer_and_reader_go_on_by_themselves(own_broker: Cluster, fence: bool) -> None:
-    log = deploy(own_broker, f"healed-{fence}", fence=fence)
-    writer = log.writer()
-    writer.append(messages(0, 10))
-    writer.flush()
-    reader = LaneReader(log, [LANE0], state=None, merge=False)
-    assert soon(lambda: reader.window(100))
-    writer.append(messages(10, 10))
-    kill(own_broker)
-    writer.append(messages(20, 10))
-    assert reader.window(100) is not None  # says nothing, and waits
-    start(own_broker)
-    writer.append(messages(30, 10))
-    writer.flush()
-    n = 10
-    while n < 40:
-        n += soon(lambda: reader.window(100))[LANE0].seq.size
-    reader.close()
-    writer.close()
-    assert same(read_all(log), market(0, 40))
-
-
-@pytest.mark.parametrize("fence", [False, True])
-def test_a_row_that_is_not_acknowledged_in_time_is_an_error(
-    own_broker: Cluster, fence: bool
-) -> None:
-    log = deploy(own_broker, f"late-{fence}", fence=fence, delivery_timeout_s=2.0)
-    writer = log.writer()
-    writer.append(messages(0, 10))
-    writer.flush()
-    kill(own_broker)
-    writer.append(messages(10, 10))
-    with pytest.raises(LogError, match="were not acknowledged within 2 s"):
+    logs = deploy_both(own_broker, "killed")
+    for log in logs:
+        writer = log.writer()
+        for k in range(50):
+            writer.append(messages(10 * k, 10))
         writer.flush()
-    with pytest.raises(LogError, match="were not acknowledged within 2 s"):
-        writer.append(messages(20, 10))  # failed for good
-    writer.close()
+        writer.append(messages(500, 10))  # in flight; whether it arrives is open
+    kill(own_broker)
     start(own_broker)
-    again = log.writer()
-    assert again.last_seq(*LANE0) == 9
-    again.append(messages(10, 5))
-    again.close()
-    assert same(read_all(log), market(0, 15))
+    for log in logs:
+        rows = read_all(log)
+        assert rows.seq.size in (500, 510)
+        assert same(rows, market(0, rows.seq.size))
+
+
+def test_writer_and_reader_go_on_by_themselves(own_broker: Cluster) -> None:
+    logs = deploy_both(own_broker, "healed")
+    writers = [log.writer() for log in logs]
+    readers = [LaneReader(log, [LANE0], state=None, merge=False) for log in logs]
+    for writer, reader in zip(writers, readers, strict=True):
+        writer.append(messages(0, 10))
+        writer.flush()
+        assert soon(lambda each=reader: each.window(100))  # type: ignore[misc]
+        writer.append(messages(10, 10))
+    kill(own_broker)
+    for writer in writers:
+        writer.append(messages(20, 10))
+    start(own_broker)
+    for log, writer, reader in zip(logs, writers, readers, strict=True):
+        writer.append(messages(30, 10))
+        writer.flush()
+        n = 10
+        while n < 40:
+            rows = soon(lambda each=reader: each.window(100))[LANE0]  # type: ignore[misc]
+            n += rows.seq.size
+        reader.close()
+        writer.close()
+        assert same(read_all(log), market(0, 40))
+
+
+def test_a_row_that_is_not_acknowledged_in_time_is_an_error(own_broker: Cluster) -> None:
+    logs = deploy_both(own_broker, "late", delivery_timeout_s=2.0)
+    writers = [log.writer() for log in logs]
+    for writer in writers:
+        writer.append(messages(0, 10))
+        writer.flush()
+    kill(own_broker)
+    for writer in writers:
+        writer.append(messages(10, 10))
+        for _ in range(2):  # failed for good
+            with pytest.raises(LogError, match="were not acknowledged within 2 s"):
+                writer.flush()
+        with pytest.raises(LogError, match="were not acknowledged within 2 s"):
+            writer.append(messages(20, 10))
+        writer.close()
+    start(own_broker)
+    for log in logs:
+        again = log.writer()
+        assert again.last_seq(*LANE0) == 9
+        again.append(messages(10, 5))
+        again.close()
+        assert same(read_all(log), market(0, 15))
 
 
 @pytest.fixture

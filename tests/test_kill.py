@@ -10,11 +10,16 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from flows.control import send_command
 from flows.log.embedded import EmbeddedLog
 from flows.log.errors import LogError
-from tests.runs import EURUSD, digests, eurusd, run
+from flows.replay import verify
+from schemas.kinds import Control, Kind
+from schemas.topics import DECISIONS, MARKET
+from tests.runs import EURUSD, digests, eurusd, run, table
 
 UNTIL = "2014-05-05T00:00:00Z"
 UNTIL_NS = 1_399_248_000_000_000_000
@@ -47,6 +52,24 @@ def test_kills_at_random_moments_change_no_bit(
     assert (report["decision_digest"], report["ledger_digest"]) == undisturbed
     log = EmbeddedLog(out / "log.sqlite")
     assert digests(log) == undisturbed
+    log.close()
+
+
+def test_a_halt_that_comes_after_a_kill_takes_its_place_behind_what_is_written(
+    tmp_path: Path,
+) -> None:
+    out = tmp_path / "run"
+    process = _start(out)
+    _wait_for_rows(process, out, beyond=100)  # several snapshots, and rows beyond the last
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    send_command(out, Control.HALT, ts_ns=1)
+    _finish(out)
+    log = EmbeddedLog(out / "log.sqlite")
+    market, decisions = table(log, MARKET, [0]), table(log, DECISIONS, [0])
+    [halt] = np.flatnonzero(market.kind == Kind.CONTROL)
+    assert not decisions.approved[decisions.market_seq > market.seq[halt]].any()
+    assert verify(log, progress=lambda n: None).difference is None
     log.close()
 
 

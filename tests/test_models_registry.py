@@ -138,7 +138,9 @@ def test_refused(folder: Path, what: str, damage: Callable[[Path], object], reas
     load(folder)
     damage(folder)
     with pytest.raises(ModelRefused, match=reason):
-        load(folder)
+        load(folder, check_latency=True)
+    if what == "too slow":
+        return  # a run does not ask: what decides must not depend on how busy the machine is
     model, notice = load_or_fallback(folder)
     assert model is None
     assert "momentum" in notice

@@ -356,8 +356,8 @@ SHARES = [  # of 5,000 dollars in symbol 0, where a stake and a position are hel
         5_000.0, 0.0,      spot(side=-1, stop_px=105.0), Reason.POSITION_LIMIT, NAN),
     ("a pair beside a stake",
         3_000.0, 0.0,      pair(),                       Reason.OK,             2_000.0),
-    ("selling makes room beside a stake",
-        3_000.0, 500.0,    pair(),                       Reason.OK,             2_500.0),
+    ("selling makes no room: what it offsets may end",
+        3_000.0, 500.0,    pair(),                       Reason.OK,             2_000.0),
     ("no room for a pair beside a stake",
         5_000.0, 0.0,      pair(),                       Reason.POSITION_LIMIT, NAN),
 ]
@@ -391,7 +391,7 @@ def test_the_other_leg_shares_its_cap_with_stakes_there() -> None:
     # 40 units at 99.2 are 3,968 there
     assert reason(sharing(1_032.0, 0.0, row=1).decide(pair())) is Reason.OK
     assert reason(sharing(1_032.1, 0.0, row=1).decide(pair())) is Reason.POSITION_LIMIT
-    assert reason(sharing(1_532.0, -500.0, row=1).decide(pair())) is Reason.OK
+    assert reason(sharing(1_532.0, -500.0, row=1).decide(pair())) is Reason.POSITION_LIMIT
 
 
 @pytest.mark.parametrize("stake_first", [True, False])

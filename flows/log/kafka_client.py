@@ -36,6 +36,7 @@ _PASSING = _AWAY | frozenset(
         # Right after a broker's start, a topic's creation or a change of leaders.
         KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE,
         KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError._NOENT,  # of leaders
     }
 )  # fmt: skip
 

@@ -9,13 +9,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # re-exported, undeclared
     AdminClient,
     AlterConfigOpType,
     ConfigEntry,
     ConfigResource,
     NewTopic,
+    OffsetSpec,
     ResourceType,
 )
 from ruamel.yaml import YAML
@@ -23,12 +24,12 @@ from ruamel.yaml.error import YAMLError
 
 from flows.kafka_jars import infra_file
 from flows.log.errors import LogError
-from flows.log.kafka_client import clear
+from flows.log.kafka_client import RETRY_S, clear, passing
 
 META = "meta.v1"  # the meta table: texts by name
 DAY_MS = 86_400_000
 ASK_TIMEOUT_S = 30.0
-VISIBLE_TIMEOUT_S = 60.0
+USABLE_TIMEOUT_S = 60.0
 _KEYS = frozenset({"partitions", "retention_days", "message_bytes_max", "compacted"})
 
 
@@ -142,7 +143,7 @@ def apply_topics(
                 _change(admin, name, plan.settings())
         if missing and not dry_run:
             _results(admin.create_topics(missing, request_timeout=ASK_TIMEOUT_S))
-            _wait_until_visible(admin, missing)
+            _wait_until_usable(admin, missing)
     except KafkaException as error:
         raise clear(error.args[0], servers) from error
     return outcomes
@@ -227,21 +228,21 @@ def _results(futures: Mapping[Any, "Future[Any]"]) -> None:
         future.result()
 
 
-def _wait_until_visible(admin: AdminClient, made: Sequence[NewTopic]) -> None:
-    """Created is not usable yet: brokers learn of it a moment later, one after another."""
-    end = time.monotonic() + VISIBLE_TIMEOUT_S
+def _wait_until_usable(admin: AdminClient, made: Sequence[NewTopic]) -> None:
+    """Brokers list a topic before they take rows for it; rows written until then would be lost."""
+    end = time.monotonic() + USABLE_TIMEOUT_S
+    latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+    asked = {
+        TopicPartition(topic.topic, lane): latest
+        for topic in made
+        for lane in range(topic.num_partitions)
+    }
     while True:
-        topics = admin.list_topics(timeout=ASK_TIMEOUT_S).topics
-        if all(_usable(topics.get(topic.topic), topic.num_partitions) for topic in made):
+        admin.list_topics(timeout=ASK_TIMEOUT_S)  # the client's own memory is from before
+        try:
+            _results(admin.list_offsets(asked, request_timeout=ASK_TIMEOUT_S))
             return
-        if time.monotonic() > end:
-            raise KafkaException(KafkaError(KafkaError.LEADER_NOT_AVAILABLE))
-        time.sleep(0.05)
-
-
-def _usable(topic: Any, partitions: int) -> bool:
-    return (
-        topic is not None
-        and len(topic.partitions) == partitions
-        and all(p.error is None and p.leader >= 0 for p in topic.partitions.values())
-    )
+        except KafkaException as error:
+            if not passing(error.args[0]) or time.monotonic() > end:
+                raise
+        time.sleep(RETRY_S)

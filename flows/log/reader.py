@@ -18,7 +18,7 @@ from flows.log.message import Message
 from schemas.kinds import Flag
 from schemas.rows import I8, concat, take
 
-MESSAGES_PER_POLL = 64  # per partition: at most 32,768 rows, 5 MB, beyond the buffer's bound
+MESSAGES_PER_POLL = 16  # per partition: at most 32,768 rows, 9 MB, beyond the buffer's bound
 BUFFER_WINDOWS = 2  # an input that is this many windows ahead waits for the others
 NEVER_NS = -(2**63)
 ALWAYS_NS = 2**63 - 1

@@ -94,7 +94,7 @@ class Portfolio(ArrayOperator[PortfolioState]):
     heartbeat of `progress_lane`. An order is exposure from its approval on; a row's equity is
     balance plus open envelopes at their last marks, before this decision.
     Time: `ts_recv_ns`; a session is a UTC day. Money is float64 here, exact in the ledger.
-    State: 9 bytes per instrument and 64 envelopes.
+    State: 32 bytes per instrument and 64 envelopes.
     """
 
     def __init__(self, instruments: InstrumentArrays, rules: PortfolioRules) -> None:
@@ -296,7 +296,8 @@ def _size(
             return Reason.BELOW_MIN_SIZE.value
         held, to.stake, worst = stake * to_desk, stake, stake * to_desk
     else:
-        room = cap - stakes(state.envelopes, k) - side * net(state.envelopes, k)
+        held_now = max(0.0, side * net(state.envelopes, k))  # the other side may end any time
+        room = cap - stakes(state.envelopes, k) - held_now
         if engine == SPOT:
             at_risk = unit * abs(enter - to.stop_px) / enter
             wanted = wanted / at_risk * unit
@@ -318,7 +319,8 @@ def _size(
             held_second *= rate(instruments, state.mid, other)
             if qty_second <= 0.0:
                 return Reason.BELOW_MIN_SIZE.value
-            taken = stakes(state.envelopes, other) + best.side_second * net(state.envelopes, other)
+            taken = max(0.0, best.side_second * net(state.envelopes, other))
+            taken += stakes(state.envelopes, other)
             if held_second > cap - taken:
                 return Reason.POSITION_LIMIT.value
             to.qty_second = qty_second
