@@ -76,7 +76,11 @@ def run(
         typer.Option(metavar="HZ", min=0.01, help="Its rows per second; 50 if not given."),
     ] = None,
     profile: Annotated[
-        str, typer.Option(metavar="embedded|memory", help="Where the log is kept.")
+        str,
+        typer.Option(
+            metavar="embedded|memory|kafka",
+            help="Where the log is kept: a file of the run, nowhere, or brokers (TRIFECTA_KAFKA).",
+        ),
     ] = "embedded",
     topology: Annotated[
         str, typer.Option(metavar="fused", help="How the chain is spread over processes.")
@@ -96,9 +100,14 @@ def run(
             help="Rows per batch (8192; 64 with --speed); no result depends on it.",
         ),
     ] = None,
-    balance: Annotated[str, typer.Option(metavar="MONEY", help="What it starts with.")] = "100000",
+    balance: Annotated[
+        str,
+        typer.Option(
+            metavar="MONEY", help="What it starts with, in the currency most tapes quote."
+        ),
+    ] = "100000",
     seed: Annotated[
-        int, typer.Option(metavar="N", min=0, help="Another one, another made-up market.")
+        int, typer.Option(metavar="N", min=0, help="Of --simulate: another seed, another market.")
     ] = 0,
     from_: Annotated[
         str | None, typer.Option("--from", metavar="UTC", help="First moment of the tapes to read.")

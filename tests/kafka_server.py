@@ -6,17 +6,19 @@ In CI (environment variable CI) leaving them out is a failure.
 import fcntl
 import os
 import random
+import signal
 import socket
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
 from flows.kafka_broker import HOST, Cluster, prepare, start, stop
 from flows.kafka_jars import MissingToolError, find_jars, find_java
+from flows.log.kafka import KafkaLog
 from flows.log.kafka_topics import META, TopicPlan, apply_topics, delete_topics
 
 SOON_S = 60.0  # a bound for a hung test, never a measurement
@@ -59,6 +61,19 @@ def free_port(n: int) -> int:
             except OSError:
                 continue
         return first
+
+
+def kill(cluster: Cluster, node: int = 1) -> None:
+    """kill -9, and wait until it is dead."""
+    pid = cluster.pid(node)
+    assert pid
+    os.kill(pid, signal.SIGKILL)
+    assert soon(lambda: cluster.pid(node) is None)
+
+
+def deploy(cluster: Cluster, name: str, **arguments: Any) -> KafkaLog:
+    apply_topics(cluster.servers, name, PLANS)
+    return KafkaLog(cluster.servers, deployment=name, topics=PLANS, **arguments)
 
 
 class SharedBroker:

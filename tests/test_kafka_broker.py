@@ -1,15 +1,11 @@
 """Promise: a local broker starts, dies, comes back with every row, and leaves nothing behind."""
 
 import json
-import os
-import signal
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka.admin import AdminClient
 from typer.testing import CliRunner
 
 from cli.kafka import app
@@ -18,24 +14,9 @@ from flows.kafka_broker import HOST, Cluster, open_cluster, prepare, start, stop
 from flows.kafka_jars import BrokerError, MissingToolError, find_jars, find_java
 from flows.log.errors import LogError
 from flows.log.kafka import KafkaLog
-from flows.log.kafka_topics import apply_topics, full_name
 from flows.log.reader import LaneReader
-from tests.kafka_server import PLANS, free_port, need_kafka, soon
+from tests.kafka_server import deploy, free_port, kill, need_kafka, soon
 from tests.test_log_contract import LANE0, market, messages, read_all, same
-
-
-def kill(cluster: Cluster, node: int = 1) -> None:
-    """kill -9, and wait until it is dead."""
-    pid = cluster.pid(node)
-    assert pid
-    os.kill(pid, signal.SIGKILL)
-    assert soon(lambda: cluster.pid(node) is None)
-
-
-def deploy(cluster: Cluster, name: str, **arguments: Any) -> KafkaLog:
-    apply_topics(cluster.servers, name, PLANS)
-    return KafkaLog(cluster.servers, deployment=name, topics=PLANS, **arguments)
-
 
 # ---- the commands, from the first start to the last stop
 
@@ -160,34 +141,6 @@ def test_a_row_that_is_not_acknowledged_in_time_is_an_error(own_broker: Cluster)
         again.append(messages(10, 5))
         again.close()
         assert same(read_all(log), market(0, 15))
-
-
-@pytest.fixture
-def three_brokers(tmp_path: Path) -> Iterator[Cluster]:
-    need_kafka()
-    cluster = prepare(tmp_path / "kafka", brokers=3, port=free_port(6))
-    try:
-        start(cluster)
-        yield cluster
-    finally:
-        stop(cluster)
-
-
-def test_three_brokers_survive_the_death_of_a_leader(three_brokers: Cluster) -> None:
-    log = deploy(three_brokers, "three")
-    writer = log.writer()
-    writer.append(messages(0, 10))
-    writer.flush()
-    admin = AdminClient({"bootstrap.servers": three_brokers.servers})
-    name = full_name("three", "market.v1")
-    lane0 = admin.list_topics(timeout=30).topics[name].partitions[0]
-    assert len(lane0.replicas) == 3
-    kill(three_brokers, lane0.leader)
-    for k in range(1, 20):
-        writer.append(messages(10 * k, 10))
-    writer.flush()
-    assert same(read_all(log), market(0, 200))
-    assert start(three_brokers) == [lane0.leader]
 
 
 # ---- what cannot be started, and what it says

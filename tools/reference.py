@@ -21,6 +21,8 @@ import schemas
 from schemas import rows
 from schemas.reasons import Reason
 from schemas.topics import TOPICS
+from venues.tape.layouts import LAYOUTS
+from venues.venue_classes import VENUES
 
 HOUSE = Path(__file__).resolve().parents[1]
 FOLDER = Path("docs/reference")
@@ -135,7 +137,36 @@ def topics_page() -> str:
     return _page("schemas/rows.py and schemas/topics.py", lines)
 
 
-PAGES = {"reasons.md": reasons_page, "kinds.md": kinds_page, "topics.md": topics_page}
+def tapes_page() -> str:
+    lines = [
+        "# Tapes",
+        "",
+        "Parquet files that `trifecta run --tape` reads, told by their columns; other columns are",
+        "ignored. Times are nanoseconds since 1970 UTC, `side` is +1, 0 or -1. Decisions need quotes",
+        "or trades; the other layouts enter the log beside them. A row without a price or time goes",
+        "to quarantine.",
+    ]
+    for layout in LAYOUTS:
+        lines += ["", f"## {layout.name}", ""]
+        lines += [_row("column", "type", "needed"), _row("---", "---", "---")]
+        lines += [_row(f"`{name}`", kind, "yes") for name, kind in layout.columns.items()]
+        lines += [_row(f"`{name}`", kind, "no") for name, kind in layout.optional.items()]
+    lines += [
+        "",
+        "## Venues",
+        "",
+        "`venue` is one of these; `venues/venue_classes.py` says what is",
+    ]
+    lines += ["assumed of each:", "", ", ".join(f"`{name}`" for name in sorted(VENUES)) + "."]
+    return _page("venues/tape/layouts.py", lines)
+
+
+PAGES = {
+    "reasons.md": reasons_page,
+    "kinds.md": kinds_page,
+    "topics.md": topics_page,
+    "tapes.md": tapes_page,
+}
 
 
 def stale(house: Path = HOUSE) -> list[str]:

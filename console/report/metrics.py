@@ -93,7 +93,7 @@ def sharpe(curve: Curve) -> Sharpe:
     returns = np.diff(value) / value[:-1]
     deviation = float(returns.std(ddof=1))
     if deviation == 0.0:
-        return Sharpe(None, "equity never moved")
+        return Sharpe(None, f"equity moved in no whole {_span(step)}")
     ratio = float(returns.mean()) / deviation * math.sqrt(YEAR_NS / step)
     note = f"annualised from {returns.size:,} returns of {_span(step)} over {_span(end - start)}"
     short = end - start < 30 * 1440 * MINUTE_NS

@@ -27,6 +27,7 @@ from schemas.reasons import Reason
 
 Report = dict[str, Any]  # JSON-safe; the keys are those of `build_report`
 
+REFUSED_WARNED = 0.2  # of the rows; FXCM's crossed quotes are a tenth
 GAP_WARNED = 1e-4  # of the balance; a move between two marks is smaller, a lost fill is not
 
 
@@ -202,7 +203,10 @@ def _warnings(data: RunData, report: Report) -> list[str]:
     lost = data.rows - data.rows_on_log - data.rows_quarantined
     if lost:
         found.append(f"{lost:,} tape rows are neither on the log nor in quarantine.")
-    if data.rows and not data.ticks:
+    if data.rows_quarantined > REFUSED_WARNED * data.rows:
+        share = data.rows_quarantined / data.rows
+        found.append(f"{share:.0%} of the rows were refused and are in quarantine; see why below.")
+    elif data.rows and not data.ticks:
         found.append("The tapes hold no quotes and no trades, so there was nothing to decide on.")
     if report["non_trades"].get(Reason.DRAWDOWN_STOP.name):
         found.append("The desk stopped itself: " + Reason.DRAWDOWN_STOP.text + ".")
