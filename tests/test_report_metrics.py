@@ -104,7 +104,7 @@ def test_sharpe_of_a_long_run_uses_a_coarser_grid() -> None:
     [
         ([], "no equity"),
         ([1.0] * 10, "fewer than 30 returns of 1 minute"),
-        ([5.0] * 100, "never moved"),
+        ([5.0] * 100, "moved in no whole"),
         ([5.0, -1.0] * 50, "not positive"),
     ],
 )

@@ -142,9 +142,9 @@ def tapes_page() -> str:
         "# Tapes",
         "",
         "Parquet files that `trifecta run --tape` reads, told by their columns; other columns are",
-        "ignored. Times are nanoseconds since 1970 UTC, `side` is +1, 0 or -1. Decisions need quotes",
-        "or trades; the other layouts enter the log beside them. A row without a price or time goes",
-        "to quarantine.",
+        "ignored. Times are nanoseconds since 1970 UTC, `side` is +1, 0 or -1. Decisions need",
+        "quotes or trades; the other layouts enter the log beside them. A row without a price or",
+        "time goes to quarantine.",
     ]
     for layout in LAYOUTS:
         lines += ["", f"## {layout.name}", ""]
