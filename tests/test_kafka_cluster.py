@@ -23,6 +23,7 @@ def three_brokers(tmp_path: Path) -> Iterator[Cluster]:
         stop(cluster)
 
 
+@pytest.mark.slow  # three brokers beside the rest are too much for two cores
 def test_three_brokers_survive_the_death_of_a_leader(three_brokers: Cluster) -> None:
     log = deploy(three_brokers, "three")
     writer = log.writer()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from flows.log import kafka_reader, kafka_store
@@ -112,6 +112,19 @@ def test_a_zombie_writer_changes_nothing(open_log: Open) -> None:
     owner.append(messages(10, 20))
     owner.flush()
     assert same(read_all(open_log()), market(0, 30))
+
+
+def test_a_fenced_writer_is_told_so_even_if_its_rows_are_reported_first(open_log: Open) -> None:
+    zombie = open_log(fence=True).writer()
+    store: Any = zombie._store
+    open_log(fence=True).writer()
+    with pytest.raises(LogLockedError):
+        write(zombie, messages(0, 5))
+    for reported in (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT, KafkaError._FATAL):
+        store._failed = KafkaError(reported)  # in whatever order the client brings the news
+        with pytest.raises(LogLockedError, match="another process has taken over"):
+            zombie.flush()
+    zombie.close()
 
 
 def test_what_a_zombie_left_uncommitted_counts_as_written(open_log: Open) -> None:

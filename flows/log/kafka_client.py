@@ -37,6 +37,7 @@ _PASSING = _AWAY | frozenset(
         KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE,
         KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
         KafkaError._NOENT,  # of leaders
+        KafkaError._DESTROY_BROKER,  # the broker that was asked has been replaced
     }
 )  # fmt: skip
 

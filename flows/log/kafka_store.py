@@ -26,6 +26,10 @@ TRANSACTION_TIMEOUT_S = 60  # after it the broker ends the transaction of a writ
 START_TIMEOUT_S = 60.0  # a broker that was just started loads its transactions first
 WAIT_SLICE_S = 0.1
 
+_CONSEQUENCES = frozenset(  # of an error that is reported elsewhere
+    {KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT, KafkaError._FATAL}
+)
+
 
 class KafkaStore:
     """See `flows.log.api.Store`.
@@ -233,6 +237,8 @@ class KafkaStore:
     def _failure(self, error: KafkaError) -> LogError:
         """From now on the store refuses: what stands on the log is known only to a new one."""
         self._failed = self._failed or error
+        if self._fenced and self._failed.code() in _CONSEQUENCES:
+            self._failed = self._cause(self._failed)
         if self._failed.code() == KafkaError._MSG_TIMED_OUT:
             return LogError(
                 f"{self._servers}: rows were not acknowledged within {self._timeout_s:g} s and may "
@@ -240,6 +246,15 @@ class KafkaStore:
                 "holds is read back"
             )
         return clear(self._failed, self._servers)
+
+    def _cause(self, consequence: KafkaError) -> KafkaError:
+        """Why a transaction has failed; its messages may be reported as dropped before that."""
+        try:
+            self._producer.commit_transaction(0)
+        except KafkaException as error:
+            cause: KafkaError = error.args[0]
+            return cause
+        return consequence
 
 
 def read_texts(asker: Asker, name: str) -> dict[str, str]:

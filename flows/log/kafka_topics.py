@@ -24,7 +24,7 @@ from ruamel.yaml.error import YAMLError
 
 from flows.kafka_jars import infra_file
 from flows.log.errors import LogError
-from flows.log.kafka_client import RETRY_S, clear, passing
+from flows.log.kafka_client import FIRST_ANSWER_TIMEOUT_S, RETRY_S, clear, passing
 
 META = "meta.v1"  # the meta table: texts by name
 DAY_MS = 86_400_000
@@ -123,7 +123,7 @@ def apply_topics(
     """
     admin = AdminClient({"bootstrap.servers": servers, "log_level": 0})
     try:
-        metadata = admin.list_topics(timeout=ASK_TIMEOUT_S)
+        metadata = admin.list_topics(timeout=FIRST_ANSWER_TIMEOUT_S)
         replicas = min(3, len(metadata.brokers))
         there = {full_name(deployment, plan.name) for plan in plans} & set(metadata.topics)
         found = _settings_of(admin, there)
