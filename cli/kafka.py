@@ -46,16 +46,16 @@ def up(
         from flows.log.kafka_topics import apply_topics, planned_topics
 
         cluster = prepare(data, brokers=brokers, port=port)
-        with talk().status("Kafka") as status:
-            started = start(cluster, say=status.update)
-            status.update("making topics")
+        with talk().status("Kafka") as shown:
+            started = start(cluster, say=shown.update)
+            shown.update("making topics")
             outcomes = apply_topics(cluster.servers, "", planned_topics())
         if json:
             _print_json({**_state(cluster), "started": started, "topics": _rows(outcomes)})
             return
-        told_off = _differing(outcomes)
-        if told_off:
-            talk().print(f"topics differ from the plan: {', '.join(told_off)}; see 'kafka topics'")
+        unlike = _differing(outcomes)
+        if unlike:
+            talk().print(f"topics differ from the plan: {', '.join(unlike)}; see 'kafka topics'")
         talk().print("Kafka runs" if started else "Kafka is running already")
         if cluster.servers != SERVERS:
             talk().print(f"for the other commands: export {SERVERS_VARIABLE}={cluster.servers}")
