@@ -61,6 +61,7 @@ class RunSettings:
                 balance=float(self.balance),
                 shadow=int(self.mode == "shadow"),
                 progress_lane=min(table.active_lanes(), default=0),
+                last_lane=max(table.active_lanes(), default=0),
                 model=np.uint64(model_digest),
                 features=np.uint64(int(INPUTS_SHA256[:16], 16)),
                 safety=SafetyRules(**self.safety),

@@ -34,6 +34,7 @@ class Flag(IntFlag):
     MSG_LAST = 1  # the last row of one venue message
     SNAPSHOT = 2  # the row is part of a book snapshot
     END = 4  # the row closes its lane: nothing follows
+    LAST_CALL = 8  # the lane's sources have ended; orders may still be answered until its END row
 
 
 class Side(IntEnum):
@@ -77,6 +78,7 @@ class ReportCode(IntEnum):
     SETTLED_WON = 6
     SETTLED_LOST = 7
     REFUNDED = 8
+    DRAINED = 9  # `reports.v1` only: the lane's last call was heard, and no report follows
 
 
 class Control(IntEnum):

@@ -161,6 +161,7 @@ class DecisionRows(NamedTuple):
     lane: I2
     market_seq: I8
     kind: U1
+    flags: U1  # Flag.END on the last row of a log that has ended
     symbol: I4
     symbol_second: I4
     ts_event_ns: I8

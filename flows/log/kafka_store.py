@@ -193,11 +193,14 @@ class KafkaStore:
         except KafkaException as error:
             raise self._failure(error.args[0]) from error
         except SystemError as error:
-            # confluent-kafka reports failed messages while it is raising a fatal error already.
-            if not isinstance(error.__cause__, KafkaException):
-                raise
+            # confluent-kafka reports failed messages while it is raising a fatal error already,
+            # and then loses that error, or only what it was about.
             self._failed = None  # that the messages failed is only its consequence
-            raise self._failure(error.__cause__.args[0]) from error
+            cause = error.__cause__
+            fatal = KafkaError(KafkaError._FATAL)
+            raise self._failure(
+                cause.args[0] if isinstance(cause, KafkaException) else fatal
+            ) from error
         self._check()
         return result
 

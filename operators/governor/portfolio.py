@@ -47,7 +47,7 @@ OK = int(Reason.OK)
 PROPOSAL, REPORT, CONTROL = int(Kind.PROPOSAL), int(Kind.REPORT), int(Kind.CONTROL)
 HEARTBEAT, DECISION, PROGRESS = int(Kind.HEARTBEAT), int(Kind.DECISION), int(Kind.PROGRESS)
 BINARY, SPOT, ARBITRAGE = int(Engine.BINARY), int(Engine.SPOT), int(Engine.ARBITRAGE)
-MSG_LAST = int(Flag.MSG_LAST)
+MSG_LAST, END = int(Flag.MSG_LAST), int(Flag.END)
 NOBODY = int(NO_SYMBOL)
 NOT_OFFERED, NOT_TRADABLE = int(Reason.BINARY_NOT_OFFERED), int(Reason.SPOT_NOT_TRADABLE)
 NO_SECOND = int(Reason.ARB_NO_SECOND_VENUE)
@@ -71,6 +71,7 @@ class PortfolioRules(NamedTuple):
     balance: float
     shadow: int  # 1: decide, and send nothing
     progress_lane: int  # the lane whose heartbeats make PROGRESS rows: the lowest active one
+    last_lane: int  # the highest active lane: its END row is the last of all
     model: np.uint64  # first 8 bytes of the model's digest
     features: np.uint64  # first 8 bytes of the feature schema's digest
     constitution: Constitution = Constitution()
@@ -91,7 +92,7 @@ class Portfolio(ArrayOperator[PortfolioState]):
     In: ProposalRows. Out: DecisionRows, one of kind DECISION per evaluation: the served proposal
     of lowest rank, approved or refused by the first gate in written order (safety, the lane's own
     reason, confidence, what is in flight or open, size, limits); one of kind PROGRESS per
-    heartbeat of `progress_lane`. An order is exposure from its approval on; a row's equity is
+    heartbeat of `progress_lane` and, with Flag.END, for the row that ends the last lane. An order is exposure from its approval on; a row's equity is
     balance plus open envelopes at their last marks, before this decision.
     Time: `ts_recv_ns`; a session is a UTC day. Money is float64 here, exact in the ledger.
     State: 32 bytes per instrument and 64 envelopes.
@@ -165,9 +166,12 @@ def portfolio_row(
             book.halted = 1
         elif row.code == RESUME:
             operator_resume(book, _equity(instruments, state))
-    elif kind == HEARTBEAT and row.lane == rules.progress_lane:
-        _blank(state, row, out, n, PROGRESS)
-        n += 1
+    elif kind == HEARTBEAT:
+        ends = (row["flags"] & END) != 0 and row.lane == rules.last_lane
+        if ends or row.lane == rules.progress_lane:
+            _blank(state, row, out, n, PROGRESS)
+            out[n]["flags"] = END if ends else 0
+            n += 1
     return n
 
 
@@ -355,6 +359,7 @@ def _blank(state: PortfolioState, row: Record, out: Records, n: int, kind: int) 
     to.lane, to.market_seq, to.kind = row.lane, row.market_seq, kind
     to.symbol, to.symbol_second = row.symbol, NOBODY
     to.ts_event_ns, to.ts_recv_ns = row.ts_event_ns, row.ts_recv_ns
+    to["flags"] = 0
     to.engine, to.side, to.side_second, to.approved, to.reason, to.hold_ns = 0, 0, 0, 0, 0, 0
     to.model, to.features = np.uint64(0), np.uint64(0)
     to.qty, to.qty_second, to.stake, to.worst_loss = np.nan, np.nan, np.nan, np.nan
