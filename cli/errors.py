@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from flows.desk_run import RunMismatchError
-from flows.log.errors import LogError
+from flows.log.errors import LogAwayError, LogError
 from flows.recovery import RecoveryError
 from flows.settings import SettingsError
 from models.card import ModelRefused
@@ -20,6 +20,7 @@ from venues.venue_classes import UnlistedVenueError
 
 REFUSED = 2  # exit code: nothing was done, or what was there already is unchanged
 DIFFERENT = 1  # exit code of `replay --verify`
+AGAIN = 75  # exit code of a worker: the log does not answer now, a later start may do (EX_TEMPFAIL)
 STOPPED = 130  # exit code: stopped by SIGINT or SIGTERM, the same command goes on
 
 
@@ -39,14 +40,17 @@ def talk() -> Console:
 
 
 @contextmanager
-def told() -> Iterator[None]:
+def told(*, away: int = REFUSED) -> Iterator[None]:
     """Known errors as one line and an exit code; unknown ones are defects and keep their trace.
 
-    SIGTERM ends a command as Ctrl-C does, wherever a flow does not catch it.
+    SIGTERM ends a command as Ctrl-C does, wherever a flow does not catch it. `away` is the exit
+    code where the log does not answer.
     """
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
+    except LogAwayError as error:
+        _say(str(error), away)
     except _KNOWN as error:
         _say(str(error), REFUSED)
     except OSError as error:

@@ -157,6 +157,168 @@ def run(
     raise typer.Exit(code)
 
 
+@app.command(
+    epilog="Exit codes: 0 the log has ended; 2 refused, the reason is on stderr; 75 Kafka does not "
+    "answer, try again; 130 stopped by Ctrl-C or SIGTERM after a snapshot, the same command goes on."
+)
+def worker(
+    flow: Annotated[
+        str, typer.Argument(metavar="ingest|features|decide|execute|account", show_default=False)
+    ],
+    deployment: Annotated[
+        str, typer.Option(metavar="NAME", help="Of the desk; stands before the topics' names.")
+    ] = "",
+    profile: Annotated[
+        str, typer.Option(metavar="kafka", help="Workers share their log on brokers alone.")
+    ] = "kafka",
+    lanes: Annotated[
+        str | None,
+        typer.Option(metavar="0-3", help="Of features and of decide --stage lane; else all."),
+    ] = None,
+    stage: Annotated[
+        str | None,
+        typer.Option(metavar="lane|portfolio", help="Decide in two processes instead of one."),
+    ] = None,
+    state: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Where it keeps its state, runs/desk if not given."),
+    ] = None,
+    port: Annotated[
+        int,
+        typer.Option(metavar="PORT", min=0, max=65535, help="Of /healthz and /metrics; 0: any."),
+    ] = 0,
+    log: Annotated[
+        str, typer.Option(metavar="auto|json|text", help="How log lines look on stderr.")
+    ] = "auto",
+    tape: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="Ingest: a recording in Parquet; once for each."),
+    ] = None,
+    simulate: Annotated[
+        bool, typer.Option("--simulate", help="Ingest: a made-up market instead of tapes.")
+    ] = False,
+    rows: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Rows of the made-up market.")
+    ] = None,
+    rate: Annotated[
+        float | None, typer.Option(metavar="HZ", min=0.01, help="Its rows per second.")
+    ] = None,
+    speed: Annotated[
+        float, typer.Option(metavar="X", min=0.0, help="Multiple of real time; 0 is all it can.")
+    ] = 1.0,
+    from_: Annotated[
+        str | None, typer.Option("--from", metavar="UTC", help="First moment of the tapes to read.")
+    ] = None,
+    to: Annotated[
+        str | None, typer.Option(metavar="UTC", help="First moment no longer to be read.")
+    ] = None,
+    mode: Annotated[
+        str, typer.Option(metavar="paper|shadow", help="Shadow decides and sends no order.")
+    ] = "paper",
+    cadence: Annotated[
+        str, typer.Option(metavar="TIME", help="How often to decide: tick, 500ms, 1s, 2m.")
+    ] = "1s",
+    balance: Annotated[
+        str, typer.Option(metavar="MONEY", help="What the desk starts with.")
+    ] = "100000",
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Of --simulate.")] = 0,
+) -> None:
+    """Run one flow of a desk for as long as its log goes on; the settings are ingest's."""
+    from cli.errors import AGAIN, told
+
+    with told(away=AGAIN):
+        from cli.worker import WorkerRequest, work
+        from flows.settings import RunSettings, SettingsError
+
+        if profile != "kafka":
+            raise SettingsError(f"profile of a worker must be kafka, was {profile!r}")
+        code = work(
+            WorkerRequest(
+                flow, deployment, lanes, stage, state, port, tuple(tape or ()), simulate, rows,
+                rate, from_, to, speed or None,
+                RunSettings(mode=mode, cadence=cadence, balance=balance, seed=seed),
+            ),
+            log_style=log,
+        )  # fmt: skip
+    raise typer.Exit(code)
+
+
+@app.command(
+    epilog="Exit codes: 0 all workers have finished; 2 refused, or none is left and one was "
+    "refused; 130 stopped by Ctrl-C or SIGTERM, the same command goes on."
+)
+def up(
+    deployment: Annotated[
+        str, typer.Option(metavar="NAME", help="Stands before the topics' names.")
+    ] = "",
+    lanes: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="0-3", help="Lanes of one features worker; once for each. All in one if not."
+        ),
+    ] = None,
+    tape: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="A recording in Parquet to ingest; once for each."),
+    ] = None,
+    simulate: Annotated[
+        bool, typer.Option("--simulate", help="Ingest a made-up market instead of tapes.")
+    ] = False,
+    speed: Annotated[
+        float | None, typer.Option(metavar="X", help="Multiple of real time, of what is ingested.")
+    ] = None,
+    mode: Annotated[
+        str | None,
+        typer.Option(metavar="paper|shadow", help="Shadow decides and sends no order."),
+    ] = None,
+    cadence: Annotated[
+        str | None, typer.Option(metavar="TIME", help="How often to decide: tick, 500ms, 1s, 2m.")
+    ] = None,
+    balance: Annotated[
+        str | None, typer.Option(metavar="MONEY", help="What the desk starts with.")
+    ] = None,
+    from_: Annotated[
+        str | None, typer.Option("--from", metavar="UTC", help="First moment of the tapes to read.")
+    ] = None,
+    to: Annotated[
+        str | None, typer.Option(metavar="UTC", help="First moment no longer to be read.")
+    ] = None,
+    state: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Recovery, locks and logs; runs/desk or runs/desk-NAME if not given.",
+        ),
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(
+            metavar="PORT",
+            min=1024,
+            max=65_000,
+            help="First port of the workers' /healthz and /metrics; any free ones if not given.",
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Run a whole desk on Kafka: one worker per flow, restarted when it crashes.
+
+    The brokers are those of TRIFECTA_KAFKA, by default the local ones of 'trifecta kafka up'.
+    """
+    from cli.errors import told
+
+    with told():
+        from cli.up import Request
+        from cli.up import up as run_desk
+
+        request = Request(
+            deployment, tuple(lanes or ()), tuple(tape or ()), simulate, speed, from_, to, mode,
+            cadence, balance, state, port, json,
+        )  # fmt: skip
+        code = run_desk(request)
+    raise typer.Exit(code)
+
+
 @app.command()
 def replay(
     run_dir: RunFolder,

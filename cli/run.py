@@ -170,19 +170,40 @@ def show(log: Log, folder: Path, console: Console, *, json: bool) -> None:
         print_summary(report, console, [str(file) for file in files])
 
 
+def feed_of(
+    tapes: Sequence[Path],
+    *,
+    simulate: bool,
+    rows: int | None,
+    rate_hz: float | None,
+    seed: int,
+    cut: dict[str, int | None],
+) -> Feed:
+    """Tapes, or a made-up market."""
+    if not simulate:
+        return open_tapes(tapes, from_ns=cut["from_ns"], to_ns=cut["to_ns"])
+    try:
+        return Simulator(
+            seed=seed,
+            n_rows=ROWS if rows is None else rows,
+            rate_hz=RATE_HZ if rate_hz is None else rate_hz,
+        )
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
+
+
 def _feed(request: Request, cut: dict[str, int | None], console: Console) -> Feed:
-    if request.simulate:
-        try:
-            return Simulator(
-                seed=request.settings.seed,
-                n_rows=ROWS if request.rows is None else request.rows,
-                rate_hz=RATE_HZ if request.rate_hz is None else request.rate_hz,
-            )
-        except ValueError as error:
-            raise SettingsError(str(error)) from error
-    if request.tapes:
-        return open_tapes(request.tapes, from_ns=cut["from_ns"], to_ns=cut["to_ns"])
-    if not SAMPLE.exists():
-        raise Refused(f"{SAMPLE}: the sample tape is not there; name a tape with --tape")
-    console.print("no tape was named: this is the sample, seven days of EURUSD quotes of 2014")
-    return open_tapes([SAMPLE], from_ns=cut["from_ns"], to_ns=cut["to_ns"])
+    tapes = request.tapes
+    if not request.simulate and not tapes:
+        if not SAMPLE.exists():
+            raise Refused(f"{SAMPLE}: the sample tape is not there; name a tape with --tape")
+        console.print("no tape was named: this is the sample, seven days of EURUSD quotes of 2014")
+        tapes = [SAMPLE]
+    return feed_of(
+        tapes,
+        simulate=request.simulate,
+        rows=request.rows,
+        rate_hz=request.rate_hz,
+        seed=request.settings.seed,
+        cut=cut,
+    )

@@ -2,10 +2,10 @@
 
     market + features -> desk -> market (numbered, with reports), features, proposals, decisions
 
-A recorded log holds its reports already, so deciding it again takes the lane and portfolio stages
-alone:
+Where reports come back through the log, in workers and when a log is decided again, the lane and
+the portfolio stage are enough, in one process or in two:
 
-    features -> lane -> portfolio -> proposals, decisions
+    features -> lane -> proposals -> portfolio -> decisions
 """
 
 from functools import partial
@@ -44,17 +44,30 @@ def replay_steps(
     stream: KeyedStream[Parcel], table: InstrumentTable, rules: DeskRules
 ) -> KeyedStream[Parcel]:
     """The stages that decide, over rows that hold their reports."""
+    return portfolio_steps(lane_steps(stream, table, rules), table, rules)
+
+
+def lane_steps(
+    stream: KeyedStream[Parcel], table: InstrumentTable, rules: DeskRules
+) -> KeyedStream[Parcel]:
+    """What each lane proposes, from its own rows alone."""
     lane = partial(
         ParcelStep,
         Lane(table.arrays(), rules.lane),
         read=attrgetter("features"),
         write=fill(proposals=whole),
     )
+    return op.stateful_batch("lane", stream, lane)
+
+
+def portfolio_steps(
+    stream: KeyedStream[Parcel], table: InstrumentTable, rules: DeskRules
+) -> KeyedStream[Parcel]:
+    """What the desk does about the proposals of all lanes, in one order."""
     portfolio = partial(
         ParcelStep,
         Portfolio(table.arrays(), rules.portfolio),
         read=attrgetter("proposals"),
         write=fill(decisions=whole),
     )
-    stream = op.stateful_batch("lane", stream, lane)
     return op.stateful_batch("portfolio", stream, portfolio)

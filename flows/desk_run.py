@@ -2,13 +2,14 @@
 
 import json
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
 from flows import fused
+from flows.chain import Chain
 from flows.control import ControlBox
 from flows.ingest import FeedSource
 from flows.log.api import Log
@@ -106,9 +107,9 @@ def run_desk(
     """Run, or go on with, one fused run. RunMismatchError if the log holds another."""
     writer = log.writer()
     try:
-        _open_record(log, writer, record, feed.table)
+        open_record(log, writer, record, feed.table)
         rules = settings.rules(feed.table, model.digest if model else 0)
-        chain = fused.Chain(
+        chain = Chain(
             feed.table, len(feed.names), model, rules, settings.balance, record.code_version
         )
         control = ControlBox(
@@ -139,11 +140,18 @@ def run_desk(
         writer.close()
 
 
-def _open_record(log: Log, writer: Writer, record: RunRecord, table: InstrumentTable) -> None:
-    """Write the first record, or check that the one there is the same."""
+def open_record(
+    log: Log,
+    writer: Writer,
+    record: RunRecord,
+    table: InstrumentTable,
+    texts: Mapping[str, str] | None = None,
+) -> None:
+    """Write the first record, and texts beside it, or check that the one there is the same."""
     found = log.texts().get(RECORD)
     if found is None:
-        writer.append([], {RECORD: record.to_json(), TABLE: table.to_json()})
+        writer.append([], {**(texts or {}), TABLE: table.to_json()})
+        writer.append([], {RECORD: record.to_json()})  # last: who finds it finds all
         writer.flush()
         return
     before, again = asdict(RunRecord.from_json(found)), asdict(record)

@@ -1,9 +1,14 @@
 """Execute: orders and execution reports as the JSON rows of their topics.
 
-orders, report rows -> execute -> orders.v1, reports.v1
+orders, report rows -> journal -> orders.v1, reports.v1
+
+As a worker it runs envelopes and the simulated venue itself:
+
+features + decisions -> executor -> orders, reports -> journal -> orders.v1, reports.v1
 """
 
 from functools import partial
+from operator import attrgetter
 from typing import Any
 
 import bytewax.operators as op
@@ -11,7 +16,9 @@ import numpy as np
 from bytewax.operators import KeyedStream
 
 from flows.parcel import Parcel, ParcelStep, fill
+from operators.execution.executor import Executor
 from operators.execution.journal import OrderJournal
+from operators.execution.simulated_venue import VenueRules
 from schemas.instruments import InstrumentTable
 from schemas.kinds import Kind
 from schemas.rows import MarketRows, take
@@ -26,6 +33,19 @@ def steps(stream: KeyedStream[Parcel], table: InstrumentTable) -> KeyedStream[Pa
         write=fill(orders=lambda out: out[0], reports=lambda out: out[1]),
     )
     return op.stateful_batch("execute", stream, journal)
+
+
+def worker_steps(
+    stream: KeyedStream[Parcel], table: InstrumentTable, rules: VenueRules
+) -> KeyedStream[Parcel]:
+    """Decisions act on the simulated venue, and its reports leave for ingest."""
+    executor = partial(
+        ParcelStep,
+        Executor(table.arrays(), rules),
+        read=attrgetter("features", "decisions"),
+        write=fill(orders=attrgetter("orders"), market=attrgetter("reports")),
+    )
+    return steps(op.stateful_batch("executor", stream, executor), table)
 
 
 def _reports(market: MarketRows) -> Any:

@@ -4,25 +4,19 @@ tape -> ingest -> features -> decide -> execute -> account -> log
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from time import monotonic
-from typing import Any
 
 import bytewax.operators as op
-import numpy as np
 from bytewax.dataflow import Dataflow
 from bytewax.inputs import Source
 
 from flows import account, decide, execute, features, ingest
-from flows.log.codec import JsonRow, encode_json, encode_rows, rows_from
+from flows.chain import Chain
+from flows.encode import encode
 from flows.log.lane_sink import LaneSink
 from flows.log.message import Message
 from flows.log.stop import hushed
 from flows.parcel import Parcel
-from operators.desk import DeskRules
-from operators.sequence.tier import Predictor
-from schemas.instruments import InstrumentTable
-from schemas.rows import take
 from schemas.topics import (
     DECISIONS,
     FEATURES,
@@ -32,20 +26,7 @@ from schemas.topics import (
     PROPOSALS,
     QUARANTINE,
     REPORTS,
-    Topic,
 )
-
-
-@dataclass(frozen=True)
-class Chain:
-    """What the tiers of one run are made of."""
-
-    table: InstrumentTable
-    n_sources: int
-    predictor: Predictor | None
-    rules: DeskRules
-    balance: str
-    code_version: str
 
 
 def build(
@@ -77,47 +58,17 @@ class _Encode:
         self._seen = seen
 
     def __call__(self, parcel: Parcel) -> list[Message]:
-        messages: list[Message] = []
         position = parcel.position.to_bytes(8, "little")
+        messages = encode(QUARANTINE, parcel.quarantine, self._code)
+        messages += encode(MARKET, parcel.market, self._code, positions=lambda lane: position)
         for topic, rows in (
-            (QUARANTINE, parcel.quarantine),
-            (MARKET, parcel.market),
             (FEATURES, parcel.features),
             (PROPOSALS, parcel.proposals),
+            (DECISIONS, parcel.decisions),
+            (ORDERS, parcel.orders),
+            (REPORTS, parcel.reports),
+            (LEDGER, parcel.journal),
         ):
-            messages += self._by_lane(topic, rows, position if topic is MARKET else b"")
-        messages += encode_rows(DECISIONS, lane=0, rows=parcel.decisions, code_version=self._code)
-        messages += self._json_by_lane(ORDERS, parcel.orders)
-        messages += self._json_by_lane(REPORTS, parcel.reports)
-        messages += encode_json(LEDGER, lane=0, rows=parcel.journal, code_version=self._code)
+            messages += encode(topic, rows, self._code)
         self._seen(parcel, monotonic() - parcel.born_s)
         return messages
-
-    def _by_lane(self, topic: Topic, rows: Any, position: bytes) -> list[Message]:
-        messages: list[Message] = []
-        for lane, mine in _split(rows):
-            messages += encode_rows(
-                topic, lane=lane, rows=mine, code_version=self._code, positions=position
-            )
-        return messages
-
-    def _json_by_lane(self, topic: Topic, rows: list[JsonRow]) -> list[Message]:
-        messages: list[Message] = []
-        for lane in sorted({row["lane"] for row in rows}):
-            mine = [row for row in rows if row["lane"] == lane]
-            messages += encode_json(topic, lane=lane, rows=mine, code_version=self._code)
-        return messages
-
-
-def _split(rows: Any) -> list[tuple[int, Any]]:
-    """The rows of each lane, in order; without a copy where there is one lane."""
-    if rows.lane.size == 0 or (rows.lane == rows.lane[0]).all():
-        return [(int(lane), rows) for lane in rows.lane[:1]]
-    order = np.argsort(rows.lane, kind="stable")
-    by_lane = take(rows, order)
-    lanes, starts = np.unique(by_lane.lane, return_index=True)
-    stops = [*starts[1:].tolist(), rows.lane.size]
-    return [
-        (int(lane), rows_from(by_lane, int(start), stop))
-        for lane, start, stop in zip(lanes, starts, stops, strict=True)
-    ]

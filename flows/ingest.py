@@ -1,6 +1,10 @@
 """Ingest: source rows, through the quality gate, in order, with heartbeats.
 
 source -> gate -> (quarantine) -> control -> heartbeats -> ...
+
+As a worker, the order of arrival is its own: see `flows.rounds`.
+
+rounds -> gate -> (quarantine) -> numbers -> market.v1
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -17,6 +21,7 @@ from flows.control import ControlBox
 from flows.log.lane_source import ALL
 from flows.log.stop import GracefulPart, hushed
 from flows.parcel import Parcel, ParcelStep, fill, whole
+from flows.rounds import Numbering
 from operators.market.gate import Gate
 from operators.market.heartbeats import Heartbeats, HeartbeatState
 from operators.market.sequencer import Sequencer
@@ -31,6 +36,28 @@ def steps(
     stream: KeyedStream[Parcel], table: InstrumentTable, n_sources: int
 ) -> KeyedStream[Parcel]:
     """Gate, quarantine numbering, control rows and heartbeats."""
+    stream = gate_steps(stream, table, n_sources)
+    beats = partial(
+        ParcelStep,
+        ClosingHeartbeats(table.lanes, table.active_lanes()),
+        read=lambda parcel: (_with_control(parcel), parcel.last),
+        write=fill(market=whole),
+    )
+    return op.stateful_batch("heartbeats", stream, beats)
+
+
+def worker_steps(
+    stream: KeyedStream[Parcel], table: InstrumentTable, n_sources: int, numbering: Numbering
+) -> KeyedStream[Parcel]:
+    """The same gate for rounds, which bring their heartbeats along."""
+    stream = gate_steps(stream, table, n_sources)
+    return op.map_value("number", stream, hushed(numbering.number))
+
+
+def gate_steps(
+    stream: KeyedStream[Parcel], table: InstrumentTable, n_sources: int
+) -> KeyedStream[Parcel]:
+    """What may enter the log, and the numbered rest."""
     gate = partial(
         ParcelStep,
         Gate(table.arrays(), n_sources),
@@ -43,15 +70,8 @@ def steps(
         read=lambda parcel: parcel.quarantine,
         write=fill(quarantine=whole),
     )
-    beats = partial(
-        ParcelStep,
-        ClosingHeartbeats(table.lanes, table.active_lanes()),
-        read=lambda parcel: (_with_control(parcel), parcel.last),
-        write=fill(market=whole),
-    )
     stream = op.stateful_batch("gate", stream, gate)
-    stream = op.stateful_batch("quarantine", stream, number)
-    return op.stateful_batch("heartbeats", stream, beats)
+    return op.stateful_batch("quarantine", stream, number)
 
 
 class ClosingHeartbeats(Heartbeats):

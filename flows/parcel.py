@@ -1,6 +1,6 @@
 """What travels through the fused flow: one batch of source rows and what each tier made of it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -10,6 +10,7 @@ from bytewax.operators import StatefulBatchLogic
 from flows.lane_step import LaneStep
 from flows.log.codec import JsonRow
 from flows.log.stop import hushed
+from flows.place import Place
 from operators.arrays import Operator
 from operators.execution.orders import ORDER_FIELDS
 from operators.records import blank_records
@@ -24,7 +25,8 @@ class Parcel:
     position: int  # source rows read, this batch included
     last: bool  # the source has nothing after it
     born_s: float  # when the source released it, on a monotonic clock; for latency figures only
-    control: MarketRows | None = None  # operators' commands that stand behind the batch
+    control: MarketRows | None = None  # rows of the desk's own that stand behind the batch
+    places: Mapping[int, Place] = field(default_factory=dict)  # of ingest behind it, by lane
     quarantine: MarketRows | None = None
     features: FeatureRows | None = None
     proposals: ProposalRows | None = None

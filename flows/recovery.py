@@ -136,7 +136,10 @@ def _compare(file: Path, manifest: Manifest) -> None:
     try:
         found = json.loads(file.read_text())
     except ValueError as error:
-        raise RecoveryError(f"{file}: not a manifest ({error}); start a new run") from error
+        raise RecoveryError(
+            f"{file}: not a manifest ({error}); remove {file.parent}: what it holds is derived "
+            "again from the log or the tapes"
+        ) from error
     for name, now in json.loads(manifest.to_json()).items():
         before = found.get(name)
         if before != now:

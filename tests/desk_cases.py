@@ -21,6 +21,7 @@ EXPOSED = PortfolioRules(
     balance=100_000.0,
     shadow=0,
     progress_lane=0,
+    last_lane=2,
     model=np.uint64(2**63 + 11),
     features=np.uint64(22),
 )

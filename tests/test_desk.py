@@ -389,3 +389,14 @@ def test_nothing_stands_behind_the_row_that_closes_a_lane(seed: int) -> None:
     for lane in LANES:
         mine = take(rows, rows.lane == lane)
         assert np.flatnonzero(mine.flags & Flag.END).tolist() == [mine.seq.size - 1]
+
+
+@pytest.mark.parametrize("progress_lane", LANES)
+def test_the_last_row_of_decisions_says_that_it_is(progress_lane: int) -> None:
+    rules = RULES._replace(portfolio=RULES.portfolio._replace(progress_lane=progress_lane))
+    market, features = desk_tape(1500, seed=1)
+    decisions = run((closed(market), closed(features)), rules).decisions
+    ends = np.flatnonzero(decisions.flags & Flag.END)
+    assert ends.tolist() == [decisions.seq.size - 1]
+    assert (decisions.kind[-1], decisions.lane[-1]) == (Kind.PROGRESS, LANES[-1])
+    assert (decisions.kind == Kind.DECISION).sum() > 100

@@ -1,4 +1,4 @@
-"""Promise: orders and reports are JSON rows of exact decimals, found again by one client id."""
+"""Promise: orders and reports are JSON rows of decimal texts, found again by one client id."""
 
 from decimal import Decimal
 from typing import Any
@@ -9,7 +9,7 @@ import pytest
 from operators.execution.journal import JsonRow, OrderJournal, client_id
 from operators.execution.orders import ORDER_FIELDS, OrderType
 from operators.records import Records
-from schemas.kinds import ReportCode, Role, Side
+from schemas.kinds import NO_SYMBOL, ReportCode, Role, Side
 from schemas.reasons import Reason
 from schemas.rows import MarketRows, concat, take
 from tests.desk_cases import MINUTE, NAN, START, instrument, market, records_like, report, table
@@ -79,6 +79,20 @@ def test_a_whole_report_row() -> None:
     ]  # fmt: skip
 
 
+def test_a_report_that_is_not_on_the_log_yet_names_no_row_of_it() -> None:
+    rows = answered(1, ReportCode.FILLED, 60_000.1)
+    logged, waiting = (journal(NOTHING, r)[1][0] for r in (rows, rows._replace(seq=rows.seq - 1)))
+    assert logged.pop("market_seq") == 0
+    assert list(waiting.items()) == list(logged.items())
+
+
+def test_a_drained_lane_says_that_alone() -> None:
+    rows = answered(NO_SYMBOL, ReportCode.DRAINED, NAN, lane=2, ts_event_ns=START - 5)
+    assert journal(NOTHING, rows)[1] == [
+        {"seq": 0, "lane": 2, "ts_event_ns": START - 5, "ts_recv_ns": START, "code": "DRAINED"}
+    ]
+
+
 # fmt: off
 ORDERS = [
     # what                                 order                                        shows
@@ -105,6 +119,11 @@ REPORTS = [
     ("a rejection has no price",
         (0, ReportCode.REJECTED, NAN, {"reason": Reason.VENUE_NO_MARKET}),
         {"price": None, "reason": "VENUE_NO_MARKET"}),
+    ("a mid keeps its float, so that another process reads the very same",
+        (0, ReportCode.SETTLED_WON, 0.5 * (1.38627 + 1.38626), {}),
+        {"price": "1.3862649999999999"}),
+    ("and so do lots that floats miss",
+        (1, ReportCode.FILLED, 60_000.1, {"qty": 9 * 0.001}), {"qty": "0.009000000000000001"}),
     ("half a tick, of a market of trades",
         (1, ReportCode.FILLED, 60_000.15, {}), {"price": "60000.15"}),
     ("fees keep 8 digits",

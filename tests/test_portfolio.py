@@ -14,7 +14,7 @@ from operators.governor.portfolio import Portfolio, PortfolioRules, PortfolioSta
 from operators.risk.exposure import ENVELOPES
 from operators.risk.safety import Constitution, SafetyRules
 from schemas.instruments import InstrumentKind, InstrumentTable
-from schemas.kinds import NO_ID, NO_SYMBOL, Control, Engine, Kind, ReportCode, Role
+from schemas.kinds import NO_ID, NO_SYMBOL, Control, Engine, Flag, Kind, ReportCode, Role
 from schemas.reasons import Reason
 from schemas.rows import DecisionRows, ProposalRows
 from tests.check_operator import check_operator
@@ -472,6 +472,21 @@ def test_progress_follows_the_heartbeats_of_one_lane() -> None:
         [0],
     )
     assert desk.decide(spot())["seq"] == 1
+
+
+@pytest.mark.parametrize("progress_lane", [0, 2], ids=["another's", "its own heartbeats"])
+def test_the_end_of_the_last_lane_ends_the_decisions(progress_lane: int) -> None:
+    desk = Desk(progress_lane=progress_lane, last_lane=2)
+    end = Flag.MSG_LAST | Flag.END
+    told = [desk.told(heartbeat(T, lane=lane)) for lane in (0, 2)]
+    desk.decide(spot())
+    told += [desk.told(heartbeat(T + SECOND, lane=lane, flags=end)) for lane in (0, 2)]
+    progress = [(int(o.lane[0]), int(o.flags[0])) for o in told if o.seq.size]
+    assert (
+        progress == {0: [(0, 0), (0, 0), (2, Flag.END)], 2: [(2, 0), (2, Flag.END)]}[progress_lane]
+    )
+    assert {int(kind) for o in told for kind in o.kind} == {Kind.PROGRESS}
+    assert told[-1].seq.tolist() == [len(progress)], "behind every decision"
 
 
 # -- money ----------------------------------------------------------------------------------------

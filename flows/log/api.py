@@ -53,6 +53,12 @@ class Reader(Protocol):
     def position(self, partition: Partition) -> int:
         """Every message below this offset has been returned (or does not exist)."""
 
+    def behind(self, partition: Partition) -> int:
+        """How many offsets the log goes on beyond `position`, as far as is known here."""
+
+    def wait(self, seconds: float) -> None:
+        """Return when something may have arrived, at the latest after so long."""
+
     def close(self) -> None: ...
 
 

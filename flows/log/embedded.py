@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from time import sleep
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -210,6 +211,13 @@ class _EmbeddedReader:
 
     def position(self, partition: Partition) -> int:
         return self._next[partition]
+
+    def behind(self, partition: Partition) -> int:
+        with _clear(self._path):
+            return max(0, _end(self._db, partition) - self._next[partition])
+
+    def wait(self, seconds: float) -> None:
+        sleep(seconds)
 
     def close(self) -> None:
         self._db.close()

@@ -5,6 +5,10 @@ class LogError(Exception):
     """The log cannot be used as asked; the text says what, where, and what to do."""
 
 
+class LogAwayError(LogError):
+    """The log does not answer now; the same start may succeed later, without anybody's help."""
+
+
 class GapError(LogError):
     """Rows are missing: a `seq` was skipped."""
 

@@ -10,7 +10,13 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka import Message as Raw
 
 from flows.log.api import Partition
-from flows.log.errors import LogError, LogLockedError, PoisonMessageError, RetentionError
+from flows.log.errors import (
+    LogAwayError,
+    LogError,
+    LogLockedError,
+    PoisonMessageError,
+    RetentionError,
+)
 from flows.log.message import Message
 
 SERVERS = "127.0.0.1:19092"  # where `trifecta kafka up` starts a broker
@@ -103,11 +109,12 @@ def clear(error: KafkaError, where: str) -> LogError:
             "(infra/kafka/topics.yaml), or start from what is left"
         )
     if error.code() in _AWAY:
-        return LogError(
+        return LogAwayError(
             f"{where}: Kafka does not answer ({error.str()}); start it with 'trifecta kafka up', "
             f"or set {SERVERS_VARIABLE} to its addresses"
         )
-    return LogError(f"{where}: Kafka refuses ({error.name()}: {error.str()})")
+    kind = LogAwayError if passing(error) else LogError
+    return kind(f"{where}: Kafka refuses ({error.name()}: {error.str()})")
 
 
 def parse(raw: Raw, partition: Partition) -> Message:
@@ -191,7 +198,7 @@ class Asker:
                     return
             elif not passing(error):
                 raise clear(error, f"{topic} lane {lane}")
-        raise LogError(
+        raise LogAwayError(
             f"{topic} lane {lane}: offsets up to {stop} were promised and did not come within "
             f"{ANSWER_TIMEOUT_S:.0f} s; see that all brokers run"
         )

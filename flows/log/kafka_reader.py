@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Collection, Mapping
 
 from confluent_kafka import KafkaError, TopicPartition
+from confluent_kafka import Message as Raw
 
 from flows.log.api import Fetched, Partition
 from flows.log.errors import LogError
@@ -49,11 +50,24 @@ class KafkaReader:
     def position(self, partition: Partition) -> int:
         return self._next[partition]
 
+    def behind(self, partition: Partition) -> int:
+        """As the brokers said with the last fetch."""
+        _, high = self._consumer.get_watermark_offsets(self._there[partition], cached=True)
+        return max(0, high - self._next[partition])
+
+    def wait(self, seconds: float) -> None:
+        raw = self._consumer.poll(seconds)
+        if raw is not None:
+            self._keep([raw])
+
     def close(self) -> None:
         self._consumer.close()
 
     def _fetch(self) -> None:
-        for raw in self._consumer.consume(FETCH_MESSAGES, 0):
+        self._keep(self._consumer.consume(FETCH_MESSAGES, 0))
+
+    def _keep(self, fetched: list[Raw]) -> None:
+        for raw in fetched:
             partition = self._of.get((raw.topic() or "", raw.partition() or 0))
             error, offset = raw.error(), raw.offset()
             if error is not None:

@@ -7,7 +7,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from flows.log.api import Partition
-from flows.log.errors import LogError
+from flows.log.errors import LogAwayError, LogError
 from flows.log.kafka_client import (
     ANSWER_TIMEOUT_S,
     HEADER,
@@ -243,7 +243,7 @@ class KafkaStore:
         if self._fenced and self._failed.code() in _CONSEQUENCES:
             self._failed = self._cause(self._failed)
         if self._failed.code() == KafkaError._MSG_TIMED_OUT:
-            return LogError(
+            return LogAwayError(
                 f"{self._servers}: rows were not acknowledged within {self._timeout_s:g} s and may "
                 "or may not stand on the log; see that Kafka runs, then start again: what it "
                 "holds is read back"

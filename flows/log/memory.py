@@ -1,6 +1,7 @@
 """The log in memory: for tests and benchmarks; it ends with its process."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from time import sleep
 
 from flows.log.api import Fetched, Partition
 from flows.log.errors import LogLockedError, RetentionError
@@ -131,6 +132,12 @@ class _MemoryReader:
 
     def position(self, partition: Partition) -> int:
         return self._next[partition]
+
+    def behind(self, partition: Partition) -> int:
+        return self._log.stored(partition).end - self._next[partition]
+
+    def wait(self, seconds: float) -> None:
+        sleep(seconds)
 
     def close(self) -> None:
         """Nothing to release."""

@@ -46,7 +46,8 @@ class LaneReader:
     log : Log
     inputs : sequence of (topic, lane)
     state : mapping of (topic, lane) to Position, or None
-        What `state()` returned; None starts at the first message.
+        What `state()` returned; None starts at the first message. It may know more inputs: lanes
+        that another process has taken over.
     merge : bool
         True: windows follow one another in the order (`ts_recv_ns`, lane, `seq`) over all inputs.
         Released is what no input can overtake any more: rows strictly below the least last time of
@@ -69,7 +70,7 @@ class LaneReader:
         merge: bool,
         ends: Mapping[Partition, int] | None = None,
     ) -> None:
-        if state is not None and set(state) != set(inputs):
+        if state is not None and not set(inputs) <= set(state):
             raise LogError(
                 f"the recovery state reads {sorted(state)}, this flow {sorted(inputs)}; "
                 "start with the same lanes and topics, or with a new recovery directory"
@@ -99,6 +100,14 @@ class LaneReader:
             bound_ns = int(np.partition(np.concatenate(ready), max_rows - 1)[max_rows - 1])
         found = {p: i.pop(bound_ns, ALWAYS_NS) for p, i in self._inputs.items()}
         return {p: rows for p, rows in found.items() if rows is not None}
+
+    def wait(self, seconds: float) -> None:
+        """Return when something may have arrived, at the latest after so long."""
+        self._reader.wait(seconds)
+
+    def behind(self) -> dict[Partition, int]:
+        """Messages of each input that stand on the log and have not been read."""
+        return {partition: self._reader.behind(partition) for partition in self._inputs}
 
     def done(self) -> bool:
         """Every input has ended and all its rows are released."""

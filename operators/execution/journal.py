@@ -1,4 +1,4 @@
-"""Orders and reports as JSON rows: exact decimals as texts, numbered per lane."""
+"""Orders and reports as JSON rows: decimals as texts, numbered per lane."""
 
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -36,9 +36,12 @@ class OrderJournal(ArrayOperator[OrderJournalState]):
     Notes
     -----
     In: orders (ORDER_FIELDS records, in sending order) and MarketRows of kind REPORT. Out: rows of
-    `orders.v1` and of `reports.v1`, with `seq` contiguous per lane. Prices and quantities are
-    decimal texts. The client id `lane-envelope-ROLE` is the same whenever the row is derived again,
-    and for the order that follows a rejected one.
+    `orders.v1` and of `reports.v1`, with `seq` contiguous per lane. A report that is not on the log
+    yet (its seq is negative) has no `market_seq`, and one of code DRAINED says that alone.
+    Prices and quantities are decimal texts: those of orders whole ticks and lots, as a venue takes
+    them; those of reports the shortest that read back as the very float, for a report in another
+    process must be the same row. The client id `lane-envelope-ROLE` is the same whenever the row is
+    derived again, and for the order that follows a rejected one.
     """
 
     def __init__(self, table: InstrumentTable) -> None:
@@ -87,24 +90,28 @@ class OrderJournal(ArrayOperator[OrderJournalState]):
         return [self._report(reports, i, int(seq)) for i, seq in enumerate(seqs)]
 
     def _report(self, reports: MarketRows, i: int, seq: int) -> JsonRow:
-        lane, role = int(reports.lane[i]), int(reports.role[i])
-        k = int(self._rows.base[lane]) + int(reports.symbol[i])
-        instrument = self.table.instruments[k]
-        price = float(reports.price[i])
-        return {
+        lane, role, code = int(reports.lane[i]), int(reports.role[i]), int(reports.code[i])
+        place = {
             "seq": seq,
             "lane": lane,
             "ts_event_ns": int(reports.ts_event_ns[i]),
             "ts_recv_ns": int(reports.ts_recv_ns[i]),
-            "market_seq": int(reports.seq[i]),
+        }
+        if code == ReportCode.DRAINED:
+            return place | {"code": ReportCode.DRAINED.name}
+        if reports.seq[i] >= 0:
+            place["market_seq"] = int(reports.seq[i])
+        k = int(self._rows.base[lane]) + int(reports.symbol[i])
+        price = float(reports.price[i])
+        return place | {
             "ref_id": int(reports.ref_id[i]),
             "client_id": client_id(lane, int(reports.ref_id[i]), role),
-            "instrument": instrument.id,
+            "instrument": self.table.instruments[k].id,
             "role": Role(role).name,
-            "code": ReportCode(int(reports.code[i])).name,
+            "code": ReportCode(code).name,
             "side": Side(int(reports.side[i])).name,
-            "qty": _qty(instrument, float(reports.qty[i]), role == Role.BINARY),
-            "price": None if np.isnan(price) else text(exact(price, Decimal(instrument.tick))),
+            "qty": text(exact_money(float(reports.qty[i]))),
+            "price": None if np.isnan(price) else text(exact_money(price)),
             "fee": text(exact_money(float(reports.ref[i]))),
             "reason": REASONS[int(reports.reason[i])],
         }

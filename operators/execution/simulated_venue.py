@@ -339,6 +339,27 @@ def drop_report(state: VenueState, n: int) -> None:
 
 
 @kernel
+def close_lane(state: VenueState, lane: int) -> None:
+    """The venue serves a lane no more: none of its orders is answered, no waiting report leaves.
+
+    Orders and reports of the other lanes keep their order. When the first contract may settle is
+    left as it was: a time too early costs a walk, and the walk reckons it anew.
+    """
+    m = 0
+    while m < state.n_orders[0]:
+        if state.orders[m].lane == lane:
+            _drop(state, m)
+        else:
+            m += 1
+    n = 0
+    while n < state.n_reports[0]:
+        if state.reports[n].lane == lane:
+            drop_report(state, n)
+        else:
+            n += 1
+
+
+@kernel
 def _drop(state: VenueState, m: int) -> None:
     last = state.n_orders[0] - 1
     for n in range(m, last):

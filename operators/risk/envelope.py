@@ -73,6 +73,8 @@ def open_envelope(
     instruments: InstrumentRecords, state: EnvelopeState, decision: Record, out: Records, n: int
 ) -> int:
     """Orders that an approved decision sends at once, to `out[n]` on; returns the next free."""
+    if state.n_open[0] >= OPEN_MAX:
+        raise RuntimeError("envelopes: more are approved than a portfolio may have open")
     envelope = state.envelopes[state.n_open[0]]
     state.n_open[0] += 1
     lane, engine, now_ns, cause = (

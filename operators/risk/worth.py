@@ -66,8 +66,9 @@ def worth(
 def round_money(amount: float) -> float:
     """To 8 digits, half up, as a venue states it."""
     scaled = amount / CENT
-    whole = float(int(scaled + 0.5)) if scaled >= 0.0 else -float(int(-scaled + 0.5))
-    return whole / 1e8
+    # Negated as an integer: a rebate that rounds to nothing is 0.0; a text can hold no -0.0.
+    whole = int(scaled + 0.5) if scaled >= 0.0 else -int(-scaled + 0.5)
+    return float(whole) / 1e8
 
 
 @kernel

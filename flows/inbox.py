@@ -1,0 +1,96 @@
+"""What comes back to ingest through the log: execution reports and operators' commands."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from flows.log.api import Log, Partition
+from flows.log.codec import JsonRow
+from flows.log.errors import LogError
+from flows.log.reader import LaneReader, Position
+from flows.place import Phase, Place
+from operators.execution.report_rows import is_drained, report_rows
+from schemas.instruments import InstrumentTable
+from schemas.kinds import NO_ID, NO_SYMBOL, Control, Flag, Kind
+from schemas.rows import MarketRows, concat, empty
+from schemas.topics import CONTROL, REPORTS
+
+CONTROL_PARTITION = (CONTROL.name, 0)
+
+
+class Inbox:
+    """Reads `reports.v1` and `control.v1` from where the lanes stand.
+
+    Parameters
+    ----------
+    log : Log
+    table : InstrumentTable
+    places : mapping of lane to Place
+        Of every active lane. Commands go to the lowest of them.
+    """
+
+    def __init__(self, log: Log, table: InstrumentTable, places: Mapping[int, Place]) -> None:
+        self._table = table
+        self._control_lane = min(places)
+        self.drained = {lane for lane, each in places.items() if each.phase >= Phase.DRAINED}
+        state: dict[Partition, Position] = {
+            (REPORTS.name, lane): place.reports for lane, place in places.items()
+        }
+        state[CONTROL_PARTITION] = places[self._control_lane].control
+        self._reader = LaneReader(log, list(state), state=state, merge=False)
+
+    def take(self, max_rows: int) -> MarketRows:
+        """Rows of kind REPORT and CONTROL that have arrived; their receive time is to be set."""
+        parts = [empty(MarketRows)]
+        for (topic, lane), rows in self._reader.window(max_rows).items():
+            if topic == CONTROL.name:
+                parts.append(_commands(rows, self._control_lane))
+                continue
+            parts.append(report_rows(rows, self._table))
+            if any(is_drained(row) for row in rows):
+                self.drained.add(lane)
+        return concat([part for part in parts if part.seq.size] or parts[:1])
+
+    def place(self, lane: int) -> "Standing":
+        """How far the lane's inputs have been taken."""
+        state = self._reader.state()
+        control = state[CONTROL_PARTITION] if lane == self._control_lane else Position()
+        return Standing(state[(REPORTS.name, lane)], control)
+
+    def wait(self, seconds: float) -> None:
+        """Return when something may have arrived, at the latest after so long."""
+        self._reader.wait(seconds)
+
+    def behind(self) -> dict[Partition, int]:
+        """Messages that have not been read."""
+        return self._reader.behind()
+
+    def close(self) -> None:
+        self._reader.close()
+
+
+class Standing(NamedTuple):
+    """The inbox's part of a `Place`."""
+
+    reports: Position
+    control: Position
+
+
+def _commands(rows: Sequence[JsonRow], lane: int) -> MarketRows:
+    out = empty(MarketRows, len(rows))
+    out.lane[:], out.kind[:], out.flags[:] = lane, Kind.CONTROL, Flag.MSG_LAST
+    out.symbol[:], out.ref_id[:] = NO_SYMBOL, NO_ID
+    out.venue_seq[:] = out.source[:] = out.source_row[:] = -1
+    out.ts_event_ns[:] = [row["ts_recv_ns"] for row in rows]
+    out.code[:] = np.array([_code(row) for row in rows], np.uint8)
+    return out
+
+
+def _code(row: JsonRow) -> int:
+    try:
+        return int(Control[row["command"]])
+    except KeyError as error:
+        raise LogError(
+            f"{CONTROL.name} lane 0, seq {row['seq']}: {row.get('command')!r} is no command"
+        ) from error

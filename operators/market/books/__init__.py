@@ -1,0 +1,1 @@
+"""Order books: by level, order by order, over several venues; and how far each can be trusted."""

@@ -1,0 +1,325 @@
+"""Books by level: rows of venue messages in, the top of the book after each whole message out."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from operators.arrays import F8, I1, I2, I4, I8, U1, U2, ArrayOperator, kernel
+from operators.market.books.l2_state import (
+    BOOK_FIELDS,
+    BookTerms,
+    L2State,
+    best,
+    covered,
+    is_whole,
+    key_of,
+)
+from operators.market.books.sides import (
+    ASK,
+    BID,
+    KEY,
+    QTY,
+    blank_sides,
+    clear,
+    find,
+    insert,
+    is_tight,
+    remove,
+    with_room,
+)
+from operators.market.books.words import BookReason
+from operators.records import Record, blank_records
+from schemas.instruments import InstrumentArrays
+from schemas.kinds import Flag, Kind
+from schemas.rows import MarketRows, empty, take
+
+LEVELS_MAX = 31_250  # a side: two of them at 16 bytes a level are the budget of 1 MB a book
+
+_BOOK, _LAST, _SNAPSHOT = int(Kind.BOOK), int(Flag.MSG_LAST), int(Flag.SNAPSHOT)
+_NO_SNAPSHOT, _UNFINISHED = int(BookReason.NO_SNAPSHOT), int(BookReason.UNFINISHED)
+_BAD_ROW = int(BookReason.BAD_ROW)
+
+MORE, DONE, ROOM = 0, 1, 2  # what `take_level` says
+_AT, _MADE, _TIGHT = 0, 1, 2  # a cursor: the next row, rows made so far, the side that needs room
+
+
+class BookTopRows(NamedTuple):
+    """A book after one whole message. Prices and quantities are null where there is none."""
+
+    seq: I8  # of the message's last row, as are the next five
+    lane: I2
+    symbol: I4
+    ts_event_ns: I8
+    ts_recv_ns: I8
+    venue_seq: I8
+    synced: U1  # 0: the book may not be used; then the columns from `crossed` on are null or 0
+    reason: U2  # BookReason, why it is not synced
+    snapshot: U1  # 1: the message was a snapshot
+    epoch: I8  # snapshots taken so far: changes within an epoch follow one another
+    crossed: U1  # 1: the best bid is not below the best ask
+    bid_px: F8
+    bid_qty: F8
+    ask_px: F8
+    ask_qty: F8
+    covered_bid: F8  # prices from here ...
+    covered_ask: F8  # ... to here are known; beyond, only what changed since the snapshot
+    n_bids: I4  # levels held
+    n_asks: I4
+    evicted: I8  # levels dropped for want of room since the beginning, both sides
+
+
+class L2Books(ArrayOperator[L2State]):
+    """Rebuilds the book of every instrument from the rows of its venue's messages.
+
+    Parameters
+    ----------
+    instruments : InstrumentArrays
+        The table; `lane` and `symbol` of a row point into it. Other rows are passed over.
+    terms : BookTerms
+        What each feed shows of the book.
+    levels_max : int, > 0
+        Levels a side that are held.
+
+    Notes
+    -----
+    In: MarketRows; those of kind BOOK are used: side (of the level), price, qty (0 removes it,
+    also one that is not there), flags. Out: BookTopRows, one for each row with MSG_LAST.
+    Messages: a book may be read when none is half in it, so changes appear with MSG_LAST. Rows of
+    one message share venue_seq, source and the flag SNAPSHOT, and their source_row (where it is not
+    -1) has no hole. A row that does not carry on ends the message before: the book is gapped
+    (UNFINISHED). A row with a price or quantity that no level has, or without side, spoils its
+    message (BAD_ROW). A gapped book ignores changes until a snapshot comes, which replaces it.
+    Depth: every level is kept. A subscription limited to N levels keeps the best N after each
+    message, as the venue does. At `levels_max` the furthest level goes, which `evicted` counts
+    and `covered` shows.
+    Chunks: any split gives the same bytes. State: 144 bytes a book, and 16 for each of its places,
+    256 a side at first, doubled as needed; not less when levels go. Errors: ValueError as above.
+    """
+
+    def __init__(
+        self, instruments: InstrumentArrays, terms: BookTerms, *, levels_max: int = LEVELS_MAX
+    ) -> None:
+        if levels_max < 1:
+            raise ValueError(f"levels_max must be at least 1, was {levels_max}")
+        self._base, self._count = instruments.base, instruments.n_of_lane
+        self._terms, self._levels_max = terms, levels_max
+        if terms.depth.size != instruments.lane.size:
+            raise ValueError(
+                f"terms must be those of {instruments.lane.size} instruments, "
+                f"not of {terms.depth.size}"
+            )
+
+    def initial(self) -> L2State:
+        n = self._terms.depth.size
+        books = blank_records(BOOK_FIELDS, n)
+        books.reason[:] = _NO_SNAPSHOT
+        return L2State(books, *blank_sides(n, columns=2))
+
+    def step(self, state: L2State, rows: MarketRows) -> tuple[L2State, BookTopRows]:
+        ends = (rows.kind == _BOOK) & (rows.flags & _LAST != 0)
+        out = empty(BookTopRows, int(np.count_nonzero(ends)))
+        columns = BookColumns(
+            rows.kind, rows.flags, rows.lane, rows.symbol, rows.side, rows.price, rows.qty,
+            rows.venue_seq, rows.source, rows.source_row, rows.seq, rows.ts_event_ns,
+            rows.ts_recv_ns,
+        )  # fmt: skip
+        cursor = np.zeros(3, np.int64)
+        known = (self._base, self._count)
+        while True:
+            _fold(state, self._terms, self._levels_max, known, columns, cursor, out)
+            if cursor[_AT] == rows.seq.size:
+                break
+            state = self.roomier(state, int(cursor[_TIGHT]))
+        made = int(cursor[_MADE])
+        return state, out if made == out.seq.size else take(out, slice(0, made))
+
+    def roomier(self, state: L2State, s: int) -> L2State:
+        """The state with more room on side `s`: what a kernel asks for with ROOM."""
+        return state._replace(pool=with_room(state.sides, state.pool, s, self._levels_max))
+
+    def discard_unfinished(self, state: L2State) -> I8:
+        """Forget messages that were cut off by a restart; gives the books that need a snapshot.
+
+        Only where the rest of the message will not come: live, not on a log that goes on.
+        """
+        found = np.flatnonzero(state.books.open)
+        for k in found:
+            lose(state.books[k], int(BookReason.RESTARTED))
+        return found
+
+
+class BookColumns(NamedTuple):
+    """The columns of MarketRows that books read: half of them, and a kernel's call costs by these."""
+
+    kind: U1
+    flags: U1
+    lane: I2
+    symbol: I4
+    side: I1
+    price: F8
+    qty: F8
+    venue_seq: I8
+    source: I2
+    source_row: I8
+    seq: I8
+    ts_event_ns: I8
+    ts_recv_ns: I8
+
+
+@kernel
+def lose(book: Record, reason: int) -> None:
+    """The book is gapped: it waits for a snapshot. Also for gaps that only the venue's feed shows."""
+    book.synced = book.open = 0
+    book.reason = reason
+
+
+@kernel
+def take_level(
+    state: L2State,
+    terms: BookTerms,
+    levels_max: int,
+    k: int,
+    flags: int,
+    side: int,
+    price: float,
+    qty: float,
+    venue_seq: int,
+    source: int,
+    source_row: int,
+) -> int:
+    """One row of book `k`.
+
+    Gives MORE inside a message and DONE at its end. ROOM: nothing has changed; call again with the
+    state that `L2Books.roomier` makes for the side, 2 * k + BID or ASK.
+    """
+    book = state.books[k]
+    s = 2 * k + (BID if side > 0 else ASK)
+    if is_tight(state.sides[s], levels_max):
+        return ROOM
+    loading = flags & _SNAPSHOT != 0
+    if book.open and (
+        book.venue_seq != venue_seq
+        or book.source != source
+        or (book.loading != 0) != loading
+        or (source_row >= 0 and source_row != book.source_row + 1)
+    ):
+        lose(book, _UNFINISHED)
+    if not book.open:
+        book.open, book.broken, book.loading = 1, 0, 1 if loading else 0
+        book.venue_seq, book.source = venue_seq, source
+        if loading:
+            clear(state.sides[2 * k + BID])
+            clear(state.sides[2 * k + ASK])
+    book.source_row = source_row
+    if side * side != 1 or not 0.0 < price < math.inf or not 0.0 <= qty < math.inf:
+        book.broken = 1
+    elif book.synced or loading:
+        _put(state, s, key_of(price, s), qty, levels_max)
+    if flags & _LAST == 0:
+        return MORE
+    _finish(state, terms, k)
+    return DONE
+
+
+@kernel
+def _put(state: L2State, s: int, key: float, qty: float, levels_max: int) -> None:
+    """Set the quantity of a level, make it or remove it."""
+    side, pool = state.sides[s], state.pool
+    place = find(pool[KEY], side.first, side.n, key)
+    if place < side.first + side.n and pool[KEY, place] == key:
+        if qty > 0.0:
+            pool[QTY, place] = qty
+        else:
+            remove(side, pool, place)
+    elif qty > 0.0:
+        if side.n == levels_max:
+            side.evicted += 1
+            if place == side.first + side.n:  # the new level is the furthest itself
+                side.cover = min(side.cover, pool[KEY, place - 1])
+                return
+            side.n -= 1
+            side.cover = min(side.cover, pool[KEY, side.first + side.n - 1])
+        place = insert(side, pool, place)
+        pool[KEY, place], pool[QTY, place] = key, qty
+
+
+@kernel
+def _finish(state: L2State, terms: BookTerms, k: int) -> None:
+    """The message is whole."""
+    book = state.books[k]
+    book.open = 0
+    if book.broken:
+        lose(book, _BAD_ROW)
+        return
+    if book.loading:
+        book.synced, book.reason = 1, 0
+        book.epoch += 1
+    if not book.synced:
+        return
+    for s in range(2 * k, 2 * k + 2):
+        side = state.sides[s]
+        if terms.depth[k] > 0:
+            side.n = min(side.n, terms.depth[k])
+            side.cover = _bound(state, s, terms.depth[k])
+        elif book.loading:
+            side.cover = min(side.cover, _bound(state, s, terms.snapshot_depth[k]))
+
+
+@kernel
+def _bound(state: L2State, s: int, limit: int) -> float:
+    """The key up to which a side is known that shows at most `limit` levels, 0 for all."""
+    side = state.sides[s]
+    if limit == 0 or side.n < limit:
+        return math.inf
+    return float(state.pool[KEY, side.first + side.n - 1])
+
+
+@kernel
+def _fold(
+    state: L2State,
+    terms: BookTerms,
+    levels_max: int,
+    known: tuple[I4, I4],
+    rows: BookColumns,
+    cursor: I8,
+    out: BookTopRows,
+) -> None:
+    """Take rows from the cursor on; before the last only where a side needs room."""
+    base, count = known
+    kinds, lanes, symbols, flags = rows.kind, rows.lane, rows.symbol, rows.flags
+    for i in range(cursor[_AT], kinds.size):
+        lane, symbol = lanes[i], symbols[i]
+        if kinds[i] != _BOOK or not 0 <= lane < base.size or not 0 <= symbol < count[lane]:
+            continue
+        k = base[lane] + symbol
+        told = take_level(
+            state, terms, levels_max, k, flags[i], rows.side[i], rows.price[i], rows.qty[i],
+            rows.venue_seq[i], rows.source[i], rows.source_row[i],
+        )  # fmt: skip
+        if told == ROOM:
+            cursor[_AT], cursor[_TIGHT] = i, 2 * k + (BID if rows.side[i] > 0 else ASK)
+            return
+        if told == DONE:
+            _emit(state, k, rows, i, out, cursor[_MADE])
+            cursor[_MADE] += 1
+    cursor[_AT] = kinds.size
+
+
+@kernel
+def _emit(state: L2State, k: int, rows: BookColumns, i: int, out: BookTopRows, m: int) -> None:
+    book = state.books[k]
+    out.seq[m], out.lane[m], out.symbol[m] = rows.seq[i], rows.lane[i], rows.symbol[i]
+    out.ts_event_ns[m], out.ts_recv_ns[m] = rows.ts_event_ns[i], rows.ts_recv_ns[i]
+    out.venue_seq[m], out.epoch[m], out.reason[m] = rows.venue_seq[i], book.epoch, book.reason
+    out.snapshot[m] = book.loading
+    out.evicted[m] = state.sides[2 * k + BID].evicted + state.sides[2 * k + ASK].evicted
+    if not is_whole(state, k):
+        return
+    bid_px, bid_qty = best(state, 2 * k + BID)
+    ask_px, ask_qty = best(state, 2 * k + ASK)
+    out.synced[m], out.crossed[m] = 1, bid_px >= ask_px
+    out.bid_px[m], out.bid_qty[m], out.ask_px[m], out.ask_qty[m] = bid_px, bid_qty, ask_px, ask_qty
+    out.covered_bid[m] = covered(state, 2 * k + BID)
+    out.covered_ask[m] = covered(state, 2 * k + ASK)
+    out.n_bids[m], out.n_asks[m] = state.sides[2 * k + BID].n, state.sides[2 * k + ASK].n
