@@ -1,11 +1,12 @@
-"""`trifecta halt` and `trifecta resume`: an operator's word to a run that is running."""
+"""`trifecta halt` and `trifecta resume`: an operator's word to a run or to a desk of workers."""
 
 from pathlib import Path
 from time import monotonic, sleep, time_ns
 
 from cli.errors import talk
 from cli.run_dir import open_log, running, running_pid
-from flows.control import send_command
+from flows.control import is_taken, send_command, send_to_desk
+from flows.recorded import recorded_run
 from schemas.kinds import Control
 from schemas.topics import CONTROL
 
@@ -47,4 +48,33 @@ def tell(folder: Path | None, command: Control) -> int:
     finally:
         log.close()
     console.print(f"{command.name} is in the log of {folder}: {EFFECT[command]}", soft_wrap=True)
+    return 0
+
+
+def tell_desk(deployment: str, command: Control) -> int:
+    """Write a command for a desk of workers and wait until ingest has taken it in."""
+    from flows.log.kafka import KafkaLog
+
+    console = talk()
+    name = deployment or "the desk"
+    log = KafkaLog(deployment=deployment, fence=True, writer_id="control")
+    try:
+        _, table = recorded_run(log)
+        writer = send_to_desk(log, command, ts_ns=time_ns())
+        try:
+            until_s = monotonic() + ANSWER_S
+            while not is_taken(writer, table.active_lanes()):
+                if monotonic() > until_s:
+                    console.print(
+                        f"{command.name} is written for {name}; its ingest takes it when it runs",
+                        style="yellow",
+                        soft_wrap=True,
+                    )
+                    return 0
+                sleep(NAP_S)
+        finally:
+            writer.close()
+    finally:
+        log.close()
+    console.print(f"{command.name} is in the log of {name}: {EFFECT[command]}", soft_wrap=True)
     return 0

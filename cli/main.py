@@ -33,6 +33,25 @@ AnyRunFolder = Annotated[
         show_default=False,
     ),
 ]
+Desk = Annotated[
+    str | None,
+    typer.Option("--deployment", metavar="NAME", help="A desk of workers instead of a run."),
+]
+Cadence = Annotated[
+    str | None,
+    typer.Option(metavar="TIME", help="How often to decide: tick, 500ms, 1s (if not given), 2m."),
+]
+Balance = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MONEY",
+        help="What it starts with, in the currency most tapes quote; 100000 if not given.",
+    ),
+]
+Config = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Settings in TOML; trifecta.toml here if it exists."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON to stdout, and nothing else there.")]
 
 
@@ -86,12 +105,13 @@ def run(
         str, typer.Option(metavar="fused", help="How the chain is spread over processes.")
     ] = "fused",
     mode: Annotated[
-        str,
-        typer.Option(metavar="backtest|shadow|paper", help="Shadow decides and sends no order."),
-    ] = "backtest",
-    cadence: Annotated[
-        str, typer.Option(metavar="TIME", help="How often to decide: tick, 500ms, 1s, 2m.")
-    ] = "1s",
+        str | None,
+        typer.Option(
+            metavar="backtest|shadow|paper",
+            help="Backtest if not given; shadow decides and sends no order.",
+        ),
+    ] = None,
+    cadence: Cadence = None,
     batch: Annotated[
         int | None,
         typer.Option(
@@ -100,12 +120,7 @@ def run(
             help="Rows per batch (8192; 64 with --speed); no result depends on it.",
         ),
     ] = None,
-    balance: Annotated[
-        str,
-        typer.Option(
-            metavar="MONEY", help="What it starts with, in the currency most tapes quote."
-        ),
-    ] = "100000",
+    balance: Balance = None,
     seed: Annotated[
         int, typer.Option(metavar="N", min=0, help="Of --simulate: another seed, another market.")
     ] = 0,
@@ -133,6 +148,7 @@ def run(
             help="Folder of the run, runs/TIME-NAME if not given; unfinished goes on.",
         ),
     ] = None,
+    config: Config = None,
     json: Json = False,
 ) -> None:
     """Run the desk on recorded tapes; with no option, on the sample that comes with it.
@@ -142,13 +158,17 @@ def run(
     from cli.errors import told
 
     with told():
+        from cli.config import settings_of
         from cli.run import Request
         from cli.run import run as run_request
-        from flows.settings import RunSettings
 
-        settings = RunSettings(
-            mode=mode, cadence=cadence, balance=balance, seed=seed, operator=operator
-        )
+        settings = settings_of(
+            config,
+            {
+                "mode": mode, "cadence": cadence, "balance": balance, "seed": seed,
+                "operator": operator,
+            },
+        )  # fmt: skip
         request = Request(
             settings, tuple(tape or ()), simulate, rows, rate, profile, topology, from_, to, batch,
             speed, out, json,
@@ -159,7 +179,8 @@ def run(
 
 @app.command(
     epilog="Exit codes: 0 the log has ended; 2 refused, the reason is on stderr; 75 Kafka does not "
-    "answer, try again; 130 stopped by Ctrl-C or SIGTERM after a snapshot, the same command goes on."
+    "answer, try again; 130 stopped by Ctrl-C or SIGTERM after a snapshot, the same command goes "
+    "on."
 )
 def worker(
     flow: Annotated[
@@ -213,22 +234,24 @@ def worker(
         str | None, typer.Option(metavar="UTC", help="First moment no longer to be read.")
     ] = None,
     mode: Annotated[
-        str, typer.Option(metavar="paper|shadow", help="Shadow decides and sends no order.")
-    ] = "paper",
-    cadence: Annotated[
-        str, typer.Option(metavar="TIME", help="How often to decide: tick, 500ms, 1s, 2m.")
-    ] = "1s",
-    balance: Annotated[
-        str, typer.Option(metavar="MONEY", help="What the desk starts with.")
-    ] = "100000",
+        str | None,
+        typer.Option(
+            metavar="paper|shadow",
+            help="Paper if not given; shadow decides and sends no order.",
+        ),
+    ] = None,
+    cadence: Cadence = None,
+    balance: Balance = None,
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Of --simulate.")] = 0,
+    config: Config = None,
 ) -> None:
     """Run one flow of a desk for as long as its log goes on; the settings are ingest's."""
     from cli.errors import AGAIN, told
 
     with told(away=AGAIN):
+        from cli.config import settings_of
         from cli.worker import WorkerRequest, work
-        from flows.settings import RunSettings, SettingsError
+        from flows.settings import SettingsError
 
         if profile != "kafka":
             raise SettingsError(f"profile of a worker must be kafka, was {profile!r}")
@@ -236,7 +259,10 @@ def worker(
             WorkerRequest(
                 flow, deployment, lanes, stage, state, port, tuple(tape or ()), simulate, rows,
                 rate, from_, to, speed or None,
-                RunSettings(mode=mode, cadence=cadence, balance=balance, seed=seed),
+                settings_of(
+                    config,
+                    {"mode": mode or "paper", "cadence": cadence, "balance": balance, "seed": seed},
+                ),
             ),
             log_style=log,
         )  # fmt: skip
@@ -319,23 +345,53 @@ def up(
     raise typer.Exit(code)
 
 
-@app.command()
+@app.command(
+    epilog="Exit codes: 0 every row is the same; 1 one differs, both sides are shown; 2 refused."
+)
 def replay(
-    run_dir: RunFolder,
+    run_dir: Annotated[
+        Path | None,
+        typer.Argument(metavar="[RUN_DIR]", help="Folder of the run.", show_default=False),
+    ] = None,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Compare every decision and journal row.")
+        bool, typer.Option("--verify", help="Compare every row with what was recorded.")
     ] = False,
+    profile: Annotated[
+        str | None,
+        typer.Option(metavar="kafka", help="A desk of workers on brokers instead of a run."),
+    ] = None,
+    deployment: Desk = None,
+    from_: Annotated[
+        str | None,
+        typer.Option("--from", metavar="UTC", help="First moment to compare; all is decided."),
+    ] = None,
+    to: Annotated[
+        str | None, typer.Option(metavar="UTC", help="First moment no longer to be decided.")
+    ] = None,
+    topology: Annotated[
+        str,
+        typer.Option(metavar="fused|split", help="Decide in this process, or lanes in others."),
+    ] = "fused",
+    workers: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Of split: processes, 2 if not given."),
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Decide a recorded run again and compare; exit code 1 at the first difference."""
+    """Decide a recorded run again and compare; exit code 1 at the first difference.
+
+    It ends where the log ended when it began, so a desk may go on meanwhile.
+    """
     from cli.errors import Refused, told
 
     with told():
+        from cli.replay import ReplayRequest
         from cli.replay import replay as replay_run
 
         if not verify:
             raise Refused("replay: say what to do with what is decided again: --verify compares it")
-        code = replay_run(run_dir, as_json=json)
+        request = ReplayRequest(run_dir, profile, deployment, from_, to, topology, workers, json)
+        code = replay_run(request)
     raise typer.Exit(code)
 
 
@@ -351,15 +407,15 @@ def report(run_dir: RunFolder, json: Json = False) -> None:
 
 
 @app.command()
-def halt(run_dir: AnyRunFolder = None) -> None:
-    """Stop a running run from trading; cancels and exits still pass."""
-    _tell(run_dir, "HALT")
+def halt(run_dir: AnyRunFolder = None, deployment: Desk = None) -> None:
+    """Stop a running run, or a desk of workers, from trading; cancels and exits still pass."""
+    _tell(run_dir, deployment, "HALT")
 
 
 @app.command()
-def resume(run_dir: AnyRunFolder = None) -> None:
-    """Let a running run trade again: lifts a halt, a cooldown and a drawdown stop."""
-    _tell(run_dir, "RESUME")
+def resume(run_dir: AnyRunFolder = None, deployment: Desk = None) -> None:
+    """Let a run or a desk trade again: lifts a halt, a cooldown and a drawdown stop."""
+    _tell(run_dir, deployment, "RESUME")
 
 
 @app.command()
@@ -400,14 +456,19 @@ def bench_chain(json: Json = False) -> None:
         measure(json)
 
 
-def _tell(run_dir: Path | None, command: str) -> None:
-    from cli.errors import told
+def _tell(run_dir: Path | None, deployment: str | None, command: str) -> None:
+    from cli.errors import Refused, told
 
     with told():
-        from cli.halt import tell
+        from cli.halt import tell, tell_desk
         from schemas.kinds import Control
 
-        code = tell(run_dir, Control[command])
+        if deployment is None:
+            code = tell(run_dir, Control[command])
+        elif run_dir is None:
+            code = tell_desk(deployment, Control[command])
+        else:
+            raise Refused("name either the folder of a run or the --deployment of a desk")
     raise typer.Exit(code)
 
 

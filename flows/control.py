@@ -2,9 +2,11 @@
 
 A command arrives at a moment that no tape knows. So its place, a number of source rows, is written
 to `control.v1` before the command takes effect, and a run that is derived again puts it there.
+A desk of workers needs no place: commands go to `control.v1`, and ingest gives them one.
 """
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,8 @@ from flows.log.api import Log
 from flows.log.codec import JsonRow, decode, encode_json
 from flows.log.errors import LogError
 from flows.log.writer import Writer
+from flows.place import Place
+from flows.recovery import code_version
 from schemas.kinds import NO_ID, NO_SYMBOL, Control, Flag, Kind
 from schemas.rows import MarketRows, empty
 from schemas.topics import CONTROL, MARKET
@@ -27,6 +31,29 @@ def send_command(run_dir: Path, command: Control, *, ts_ns: int) -> None:
     line = json.dumps({"command": command.name, "ts_ns": ts_ns}) + "\n"
     with file.open("a") as out:
         out.write("\n" + line if torn else line)
+
+
+def send_to_desk(log: Log, command: Control, *, ts_ns: int) -> Writer:
+    """Write a command for ingest to `control.v1`; `is_taken` then asks whether ingest has read it.
+
+    `log` must fence its writer, by an id that all who send commands share: two at once would take
+    the same `seq`. The caller closes the writer.
+    """
+    writer = log.writer()
+    row: JsonRow = {
+        "seq": writer.last_seq(CONTROL.name, 0) + 1,
+        "ts_recv_ns": ts_ns,
+        "command": command.name,
+    }
+    writer.append(encode_json(CONTROL, lane=0, rows=[row], code_version=code_version()))
+    writer.flush()
+    return writer
+
+
+def is_taken(writer: Writer, lanes: Iterable[int]) -> bool:
+    """Whether the last command stands in the market's log, given the desk's active lanes."""
+    place = Place.of(writer.last(MARKET.name, min(lanes)))
+    return place.control.last_seq >= writer.last_seq(CONTROL.name, 0)
 
 
 class ControlBox:

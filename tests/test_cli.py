@@ -224,6 +224,8 @@ class Verification:
     def __init__(self, difference: dict[str, Any] | None, numeric_matches: bool = True) -> None:
         self.decisions, self.journal_rows, self.difference = 1234, 56, difference
         self.numeric_matches, self.notes = numeric_matches, ["a word of caution"]
+        self.compared, self.ended = {"decisions.v1": 1300}, True
+        self.first_ns, self.last_ns = 1_398_905_686_000_000_000, 1_398_905_687_000_000_000
 
 
 DIFFERENCE: dict[str, Any] = {
@@ -238,7 +240,7 @@ DIFFERENCE: dict[str, Any] = {
 def verified(
     found: Verification, folder: Path, monkeypatch: pytest.MonkeyPatch, *options: str
 ) -> Result:
-    monkeypatch.setattr("flows.replay.verify", lambda log, progress: found)
+    monkeypatch.setattr("flows.replay.verify", lambda log, progress, span: found)
     return trifecta("replay", folder, "--verify", *options)
 
 
@@ -247,6 +249,7 @@ def test_replay_says_that_all_is_the_same(finished: Path, monkeypatch: pytest.Mo
     assert result.exit_code == 0
     assert "The same" in result.stderr
     assert "1,234 decisions and 56 journal rows" in result.stderr
+    assert "from 2014-05-01T00:54:46Z to 2014-05-01T00:54:47Z: decisions.v1 1,300" in result.stderr
     assert "a word of caution" in result.stderr
     assert "calculates differently" not in result.stderr
 

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # re-exported, undeclared
     AdminClient,
     AlterConfigOpType,
@@ -142,7 +142,10 @@ def apply_topics(
             if outcomes[-1].outcome is Outcome.CHANGED and not dry_run:
                 _change(admin, name, plan.settings())
         if missing and not dry_run:
-            _results(admin.create_topics(missing, request_timeout=ASK_TIMEOUT_S))
+            _results(
+                admin.create_topics(missing, request_timeout=ASK_TIMEOUT_S),
+                fine=KafkaError.TOPIC_ALREADY_EXISTS,  # another worker was faster
+            )
             _wait_until_usable(admin, missing)
     except KafkaException as error:
         raise clear(error.args[0], servers) from error
@@ -223,9 +226,14 @@ def _change(admin: AdminClient, name: str, settings: Mapping[str, str]) -> None:
     _results(admin.incremental_alter_configs([resource], request_timeout=ASK_TIMEOUT_S))
 
 
-def _results(futures: Mapping[Any, "Future[Any]"]) -> None:
+def _results(futures: Mapping[Any, "Future[Any]"], *, fine: int | None = None) -> None:
+    """Wait for all; an error of the code `fine` is none."""
     for future in futures.values():
-        future.result()
+        try:
+            future.result()
+        except KafkaException as error:
+            if error.args[0].code() != fine:
+                raise
 
 
 def _wait_until_usable(admin: AdminClient, made: Sequence[NewTopic]) -> None:

@@ -1,7 +1,7 @@
 """A recorded run as it is now: how far each topic is written, and from where on nothing is sure."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from flows.desk_run import RunRecord
 from flows.log.api import Log, Partition
@@ -68,19 +68,27 @@ class Recorded:
 
 
 def recorded_now(log: Log) -> Recorded:
-    """What the log holds now. LogError if that is no run."""
-    record, table = recorded_run(log)
+    """How far every topic is written now. LogError if the log holds no run."""
+    _, table = recorded_run(log)
     active = table.active_lanes()
     ends: dict[Partition, int] = {}
     for topic in DERIVED:
         ends |= log.ends([(topic.name, lane) for lane in lanes_of(topic, table)])
-    ends |= log.ends([(MARKET.name, lane) for lane in active])
+    features_ns, _ = _tail(log, FEATURES, active, ends)
+    market = market_now(log)
+    ends |= market.ends
     ends |= log.ends([(QUARANTINE.name, lane) for lane in lanes_of(QUARANTINE, table)])
-    reports = log.ends([(REPORTS.name, lane) for lane in lanes_of(REPORTS, table)])
-    last_ns, ended = {}, False
-    for topic in (FEATURES, MARKET):  # the latter says whether all has ended
-        last_ns[topic.name], ended = _tail(log, topic, active, ends)
-    return Recorded(record, table, ends, reports, ended, last_ns)
+    reports = log.ends([(REPORTS.name, lane) for lane in active])
+    last_ns = market.last_ns | {FEATURES.name: features_ns}
+    return replace(market, ends=ends, reports_ends=reports, last_ns=last_ns)
+
+
+def market_now(log: Log) -> Recorded:
+    """The same of `market.v1` alone."""
+    record, table = recorded_run(log)
+    ends = log.ends([(MARKET.name, lane) for lane in table.active_lanes()])
+    last_ns, ended = _tail(log, MARKET, table.active_lanes(), ends)
+    return Recorded(record, table, ends, {}, ended, {MARKET.name: last_ns})
 
 
 def lanes_of(topic: Topic, table: InstrumentTable) -> Sequence[int]:

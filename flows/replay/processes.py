@@ -11,7 +11,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import bytewax.operators as op
 from bytewax.dataflow import Dataflow
 
 from flows.encode import encode
-from flows.log.api import Log
+from flows.log.api import Log, Partition
 from flows.log.embedded import EmbeddedLog
 from flows.log.errors import LogError
 from flows.log.lane_sink import LaneSink
@@ -117,7 +117,7 @@ def _in_processes(
     """What each process found, in the order of `parts`. LogError with what one could not do."""
     context = multiprocessing.get_context("spawn")  # a flow needs a main thread of its own
     rows = context.Array("q", len(parts), lock=False)
-    running: dict[Connection, tuple[int, BaseProcess]] = {}
+    running: dict[Connection, tuple[int, SpawnProcess]] = {}
     answers: dict[int, Verification] = {}
     try:
         for i, part in enumerate(parts):
@@ -140,7 +140,7 @@ def _in_processes(
     return [answers[i] for i in range(len(parts))]
 
 
-def _answer(connection: Connection, process: BaseProcess) -> Verification:
+def _answer(connection: Connection, process: SpawnProcess) -> Verification:
     try:
         answer: Verification | str = connection.recv()
     except EOFError:
@@ -222,7 +222,7 @@ def _portfolio(
     certain_ns = min(final_ns, run.certain_before_ns(FEATURES))
     topics = [MARKET, FEATURES] if run.split else [MARKET]
     with ExitStack() as things:
-        scratch = {}
+        scratch: dict[Partition, Log] = {}
         for part in parts:
             out = things.enter_context(closing(EmbeddedLog(part.scratch)))
             scratch |= {(PROPOSALS.name, lane): out for lane in part.lanes}

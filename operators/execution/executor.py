@@ -169,8 +169,7 @@ def _fold(
             close_lane(venue, row.lane)
             _put_drained(row, reports[r])
             r += 1
-        if not drained[row.lane]:
-            venue_row(rules, instruments, venue, row)
+        venue_row(rules, instruments, venue, row)  # no order of a drained lane is left to touch
         o = envelope_row(instruments, envelopes, row, orders, o)
         while d < decisions.size:
             decision = decisions[d]

@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 import msgspec
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import UNSET, Raw, Struct, UnsetType, field
 
 from schemas.kinds import Kind, Side
 from venues.frames.binance_rest import REST, REST_TYPES, PathLabel
@@ -42,8 +42,16 @@ class _Outer(Struct):
     result: Raw | UnsetType = UNSET
     code: Raw | UnsetType = UNSET
     error: Raw | UnsetType = UNSET
-    last_update_id: Raw | UnsetType = msgspec.field(default=UNSET, name="lastUpdateId")
-    best_bid: Raw | UnsetType = msgspec.field(default=UNSET, name="B")
+    last_update_id: Raw | UnsetType = field(default=UNSET, name="lastUpdateId")
+    best_bid: Raw | UnsetType = field(default=UNSET, name="B")
+
+
+class _Symbol(Struct):
+    s: str = ""
+
+
+class _About(_Symbol):
+    data: _Symbol = field(default_factory=_Symbol)
 
 
 class _Depth(Struct):
@@ -103,6 +111,7 @@ class _Mark(Struct):
 
 
 _OUTER = msgspec.json.Decoder(_Outer)
+_ABOUT = msgspec.json.Decoder(_About)
 _DEPTH = msgspec.json.Decoder(_Depth, strict=False)
 _QUOTE = msgspec.json.Decoder(_Quote, strict=False)
 _TRADE = msgspec.json.Decoder(_Trade, strict=False)
@@ -115,6 +124,10 @@ class BinanceParser(FrameParser):
     """The three markets' common reader; times are milliseconds."""
 
     handlers: ClassVar = {}
+
+    def subject(self, frame: bytes) -> str:
+        found = _ABOUT.decode(frame)
+        return found.s or found.data.s
 
     def read(self, frame: bytes, draft: Draft, label: str) -> None:
         if label:
@@ -130,6 +143,9 @@ class BinanceParser(FrameParser):
         self.dispatch(_type_name(kind, outer.stream), body, draft)
 
     def _read_rest(self, frame: bytes, draft: Draft, label: PathLabel) -> None:
+        if frame.lstrip()[:1] == b"{" and _OUTER.decode(frame).code is not UNSET:
+            self.dispatch("error", frame, draft)
+            return
         self.dispatch(label.name, frame, draft, label)
 
     def _depth(self, body: bytes, draft: Draft) -> None:
@@ -173,7 +189,7 @@ class BinanceParser(FrameParser):
     def _kline(self, body: bytes, draft: Draft) -> None:
         found = _KLINE.decode(body)
         bar = found.k
-        if bar.T < bar.t:
+        if bar.t > bar.T:
             raise DefectError(f"k.T {bar.T} is before k.t {bar.t}")
         if not bar.x:
             draft.supersede("the bar is still open")

@@ -141,9 +141,7 @@ def _several(body: bytes) -> list[Raw]:
 
 def _depth(parser: FrameParser, body: bytes, draft: Draft, label: PathLabel) -> None:
     found = _DEPTH.decode(body)
-    symbol = (
-        parser.symbol(found.symbol) if found.symbol is not UNSET else _symbol(parser, label)
-    )
+    symbol = parser.symbol(found.symbol) if found.symbol is not UNSET else _symbol(parser, label)
     number = found.last_update_id
     draft.elements = len(found.bids) + len(found.asks)
     draft.add(
@@ -168,9 +166,7 @@ def _agg_trades(parser: FrameParser, body: bytes, draft: Draft, label: PathLabel
     symbol = _symbol(parser, label)
 
     def event(t: _AggTrade) -> Event:
-        return Event(
-            Kind.TRADE, symbol, t.T * MS_NS, t.a, Side.SELL if t.m else Side.BUY, t.p, t.q
-        )
+        return Event(Kind.TRADE, symbol, t.T * MS_NS, t.a, Side.SELL if t.m else Side.BUY, t.p, t.q)
 
     parser.each(_RAWS.decode(body), _AGG, draft, event)
 
@@ -217,9 +213,7 @@ def _open_interest(parser: FrameParser, body: bytes, draft: Draft, label: PathLa
 
 def _premium(parser: FrameParser, body: bytes, draft: Draft, label: PathLabel) -> None:
     def event(p: _Premium) -> Event:
-        return Event(
-            Kind.MARK, parser.symbol(p.symbol), p.time * MS_NS, price=p.mark, ref=p.index
-        )
+        return Event(Kind.MARK, parser.symbol(p.symbol), p.time * MS_NS, price=p.mark, ref=p.index)
 
     parser.each(_several(body), _PREMIUM, draft, event)
 

@@ -4,10 +4,10 @@ from typing import ClassVar
 from urllib.parse import urlsplit
 
 import msgspec
-from msgspec import Raw, Struct, UNSET, UnsetType
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from schemas.kinds import Kind, Side
-from venues.frames.fields import S_NS, US_NS, DefectError, Id, Name, Price, Qty, Seconds, Us
+from venues.frames.fields import S_NS, US_NS, DefectError, Id, Price, Qty, Seconds, Us
 from venues.frames.parsed import Book, Event, Link
 from venues.frames.parser import Draft, FrameParser
 from venues.frames.venue import Proof, Venue, control, data, unused
@@ -146,9 +146,7 @@ class BitstampParser(FrameParser):
         symbol = self.symbol(pair)
 
         def event(t: _Transaction) -> Event:
-            return Event(
-                Kind.TRADE, symbol, t.date * S_NS, t.tid, _side(t.type), t.price, t.amount
-            )
+            return Event(Kind.TRADE, symbol, t.date * S_NS, t.tid, _side(t.type), t.price, t.amount)
 
         self.each(_RAWS.decode(body), _TRANSACTION, draft, event)
 

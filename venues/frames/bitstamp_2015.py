@@ -55,10 +55,13 @@ class Bitstamp2015Parser(FrameParser):
             data("order_created", "BOOK", "an order enters the book"),
             data("order_changed", "BOOK", "what remains of an order"),
             data("order_deleted", "BOOK", "an order leaves, filled or cancelled"),
-            data("order_book", "QUOTE", "best prices of the venue's own snapshot, to check against"),
+            data(
+                "order_book", "QUOTE", "best prices of the venue's own snapshot, to check against"
+            ),
             data("trade", "TRADE", "one trade, side not told"),
         ),
         "order by order; no opening book",
+        starts_empty=True,
     )
     handlers: ClassVar = {}
 
@@ -67,6 +70,7 @@ class Bitstamp2015Parser(FrameParser):
         self.deleted: OrderedDict[int, None] = OrderedDict()
 
     def read(self, frame: bytes, draft: Draft, label: str) -> None:
+        draft.symbol = self.only_symbol()
         self.dispatch(label or "(no event beside the frame)", frame, draft)
 
     def _created(self, body: bytes, draft: Draft) -> None:
@@ -88,7 +92,6 @@ class Bitstamp2015Parser(FrameParser):
             self.deleted.popitem(last=False)
 
     def _order(self, found: _Order, draft: Draft) -> None:
-        draft.symbol = self.only_symbol()
         if found.order_type not in (0, 1):
             raise DefectError(f"order_type {found.order_type} is neither 0 (buy) nor 1 (sell)")
         one = [(found.price, found.amount)]

@@ -16,6 +16,10 @@ class _Peek(Struct):
     type: Name
 
 
+class _About(Struct):
+    product_id: str
+
+
 class _Snapshot(Struct):
     product_id: Name
     bids: list[tuple[Price, Qty]]
@@ -48,6 +52,7 @@ class _Ticker(Struct):
 
 
 _PEEK = msgspec.json.Decoder(_Peek)
+_ABOUT = msgspec.json.Decoder(_About)
 _SNAPSHOT = msgspec.json.Decoder(_Snapshot, strict=False)
 _UPDATE = msgspec.json.Decoder(_Update, strict=False)
 _MATCH = msgspec.json.Decoder(_Match, strict=False)
@@ -81,6 +86,9 @@ class CoinbaseParser(FrameParser):
     )
     handlers: ClassVar = {}
 
+    def subject(self, frame: bytes) -> str:
+        return _ABOUT.decode(frame).product_id
+
     def read(self, frame: bytes, draft: Draft, label: str) -> None:
         self.dispatch(_PEEK.decode(frame).type, frame, draft)
 
@@ -100,9 +108,7 @@ class CoinbaseParser(FrameParser):
         if len(bids) + len(asks) != draft.elements:
             other = next(side for side, _, _ in found.changes if side not in _TAKER)
             raise DefectError(f"side {other!r} is neither buy nor sell")
-        draft.add(
-            Book(draft.symbol, stamp_ns(found.time), snapshot=False, bids=bids, asks=asks)
-        )
+        draft.add(Book(draft.symbol, stamp_ns(found.time), snapshot=False, bids=bids, asks=asks))
 
     def _match(self, body: bytes, draft: Draft) -> None:
         found = _MATCH.decode(body)

@@ -59,7 +59,9 @@ def seconds_ns(text: str) -> int:
 def written(raw: bytes, where: str) -> str:
     """The digits of a JSON number as they were written. DefectError if it is none, or negative."""
     if not _NUMBER.fullmatch(raw):
-        raise DefectError(f"Expected a number, got `{raw[:40].decode(errors='replace')}` - at `{where}`")
+        raise DefectError(
+            f"Expected a number, got `{raw[:40].decode(errors='replace')}` - at `{where}`"
+        )
     return raw.decode()
 
 

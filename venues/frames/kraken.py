@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 import msgspec
-from msgspec import UNSET, Raw, Struct, UnsetType, field
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from schemas.kinds import Kind, Side
 from venues.frames.fields import DefectError, Id, Name, Price, Qty, Stamp, level, stamp_ns, written
@@ -65,7 +65,6 @@ class _Ticker(Struct):
     timestamp: Stamp | UnsetType = UNSET
 
 
-
 _OUTER = msgspec.json.Decoder(_Outer)
 _SUBSCRIBED = msgspec.json.Decoder(_Subscribed)
 _ABOUT = msgspec.json.Decoder(_About)
@@ -109,7 +108,9 @@ class KrakenParser(FrameParser):
         if outer.channel:
             self.dispatch(outer.channel, outer, draft)
             return
-        self.dispatch(outer.method or ("error" if outer.error is not UNSET else "(no channel)"), outer, draft)
+        self.dispatch(
+            outer.method or ("error" if outer.error is not UNSET else "(no channel)"), outer, draft
+        )
         if outer.method == "subscribe" and outer.result is not UNSET:
             self._subscribed(_SUBSCRIBED.decode(outer.result))
 
@@ -191,6 +192,9 @@ KrakenParser.handlers = {
 
 def _texts(levels: list[_Level], where: str) -> list[tuple[str, str]]:
     return [
-        (written(bytes(found.price), f"{where}[{k}].price"), written(bytes(found.qty), f"{where}[{k}].qty"))
+        (
+            written(bytes(found.price), f"{where}[{k}].price"),
+            written(bytes(found.qty), f"{where}[{k}].qty"),
+        )
         for k, found in enumerate(levels)
     ]

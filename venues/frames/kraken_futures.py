@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 import msgspec
-from msgspec import Struct, UNSET, UnsetType, field
+from msgspec import UNSET, Struct, UnsetType, field
 
 from schemas.kinds import Kind, Side
 from venues.frames.fields import MS_NS, DefectError, Id, Ms, Name, Price, Qty, Rate
@@ -15,6 +15,10 @@ from venues.frames.venue import Proof, Venue, control, data, unused
 class _Peek(Struct):
     event: str = ""
     feed: str = ""
+
+
+class _About(Struct):
+    product_id: str
 
 
 class _Level(Struct):
@@ -68,6 +72,7 @@ class _Ticker(Struct):
 
 
 _PEEK = msgspec.json.Decoder(_Peek)
+_ABOUT = msgspec.json.Decoder(_About)
 _SNAPSHOT = msgspec.json.Decoder(_Snapshot)
 _CHANGE = msgspec.json.Decoder(_Change)
 _TRADE = msgspec.json.Decoder(_Trade)
@@ -100,6 +105,9 @@ class KrakenFuturesParser(FrameParser):
         "quantities are contracts",
     )
     handlers: ClassVar = {}
+
+    def subject(self, frame: bytes) -> str:
+        return _ABOUT.decode(frame).product_id
 
     def read(self, frame: bytes, draft: Draft, label: str) -> None:
         peek = _PEEK.decode(frame)

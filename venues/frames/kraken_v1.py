@@ -3,10 +3,19 @@
 from typing import ClassVar
 
 import msgspec
-from msgspec import Raw, Struct, field
+from msgspec import UNSET, Raw, Struct, UnsetType, field
 
 from schemas.kinds import Kind, Side
-from venues.frames.fields import DefectError, Digits, Name, Price, Qty, SecondsText, level, seconds_ns
+from venues.frames.fields import (
+    DefectError,
+    Digits,
+    Name,
+    Price,
+    Qty,
+    SecondsText,
+    level,
+    seconds_ns,
+)
 from venues.frames.parsed import Book, Event
 from venues.frames.parser import Draft, FrameParser
 from venues.frames.venue import Checksum, Proof, Venue, control, data, unused
@@ -36,8 +45,7 @@ class _Update(Struct, forbid_unknown_fields=True):
 class _Is(Struct):
     """Tells a snapshot from a change."""
 
-    asks: Raw | None = field(name="as", default=None)
-    bids: Raw | None = field(name="bs", default=None)
+    asks: Raw | UnsetType = field(name="as", default=UNSET)
 
 
 class _Trade(Struct, array_like=True):
@@ -107,7 +115,7 @@ class KrakenV1Parser(FrameParser):
         draft.symbol = self.symbol(pair)
         if not option.isascii() or not option.isdigit() or len(option) > 4:
             raise DefectError(f"channel book-{option} names no depth")
-        snapshot = any(_IS.decode(body).asks is not None for body in bodies)
+        snapshot = any(_IS.decode(body).asks is not UNSET for body in bodies)
         found = [(_SNAPSHOT if snapshot else _UPDATE).decode(body) for body in bodies]
         bids = [one for part in found for one in part.bids]
         asks = [one for part in found for one in part.asks]

@@ -229,7 +229,10 @@ def _table(columns: dict[str, list[Any]], events: list[tuple[int, Event]], n: in
     for name in _WRITTEN:
         made[name] = np.array(columns[name], types[name])
     level = np.array(columns.get("level", []), np.float64).reshape(n, 2)
-    made["price"], made["qty"] = np.ascontiguousarray(level[:, 0]), np.ascontiguousarray(level[:, 1])
+    made["price"], made["qty"] = (
+        np.ascontiguousarray(level[:, 0]),
+        np.ascontiguousarray(level[:, 1]),
+    )
     for kind, names in _BESIDE.items():
         index = [row for row, event in events if event.kind == kind]
         if index:

@@ -112,17 +112,24 @@ class FrameParser:
             self.read(frame, draft, label)
         except UNREADABLE as error:
             draft.kind, draft.reason = FrameClass.QUARANTINED, f"{draft.stream}: {error}"
+            if draft.is_book and draft.symbol == NO_SYMBOL:
+                draft.symbol = self._subject(frame)
         return self._close(draft)
 
     def read(self, frame: bytes, draft: Draft, label: str) -> None:
         """Fill the draft, or raise one of UNREADABLE."""
         raise NotImplementedError
 
+    def subject(self, frame: bytes) -> str:
+        """The instrument of a book message that could not be read; "" if it cannot be told."""
+        return ""
+
     def dispatch(self, name: str, body: Any, draft: Draft, *more: Any) -> None:
         """Hand the body to the handler of its type; a type without one has its class already."""
         known = self._types.get(name)
         draft.stream = known.name if known else "unknown"
         if known is None:
+            draft.is_book = False  # or every message type that a venue adds would cost all books
             raise DefectError(f"message type {name!r} is not known")
         draft.is_book = known.is_book
         if known.use is Use.DATA:
@@ -168,6 +175,12 @@ class FrameParser:
         for event in events:
             draft.elements += 1
             draft.add(event)
+
+    def _subject(self, frame: bytes) -> int:
+        try:
+            return self._index.get(self.subject(frame), NO_SYMBOL)
+        except UNREADABLE:
+            return NO_SYMBOL
 
     def _close(self, draft: Draft) -> Parsed:
         kind, reason = draft.kind, draft.reason

@@ -70,6 +70,7 @@ class Venue:
     proof: Proof
     types: tuple[MessageType, ...]
     notes: str = ""
+    starts_empty: bool = False  # no snapshot comes: the book fills from the first message on
 
     def type_of(self, name: str) -> MessageType | None:
         return next((known for known in self.types if known.name == name), None)

@@ -150,7 +150,7 @@ class L2Books(ArrayOperator[L2State]):
 
 
 class BookColumns(NamedTuple):
-    """The columns of MarketRows that books read: half of them, and a kernel's call costs by these."""
+    """The columns of MarketRows that books read: half of them, and a call costs by these."""
 
     kind: U1
     flags: U1
@@ -169,7 +169,7 @@ class BookColumns(NamedTuple):
 
 @kernel
 def lose(book: Record, reason: int) -> None:
-    """The book is gapped: it waits for a snapshot. Also for gaps that only the venue's feed shows."""
+    """The book is gapped and waits for a snapshot; also for gaps that only the feed itself shows."""
     book.synced = book.open = 0
     book.reason = reason
 

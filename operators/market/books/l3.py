@@ -1,4 +1,4 @@
-"""Books order by order: what becomes of each order in, the top of the book after each message out."""
+"""Books order by order: rows about orders in, the top of the book after each message out."""
 
 import math
 from typing import NamedTuple
@@ -12,13 +12,11 @@ from operators.market.books.l3_state import (
     BOOK_FIELDS,
     COLUMNS,
     DEAD_HEAD,
-    DEAD_TAIL,
-    FREE,
-    N_DEAD,
     N_ORDERS,
     NOBODY,
     ORDER_FIELDS,
     TAIL,
+    USED,
     L3State,
     bury,
     enter,
@@ -216,11 +214,9 @@ def _fold(
         if is_tight(state.sides[s], LEVELS_MAX):
             cursor[_AT], cursor[_TIGHT] = i, s
             return
-        if not has_free_order(state):
-            if state.orders.size < orders_max:
-                cursor[_AT], cursor[_TIGHT] = i, _ORDERS
-                return
-            _make_room(state, s)
+        if not has_free_order(state) and state.orders.size < orders_max:
+            cursor[_AT], cursor[_TIGHT] = i, _ORDERS
+            return
         _begin(state, k, rows.flags[i], rows.venue_seq[i])
         book = state.books[k]
         if not _is_sound(rows.action[i], rows.side[i], rows.price[i], rows.qty[i]):
@@ -250,9 +246,9 @@ def _begin(state: L3State, k: int, flags: int, venue_seq: int) -> None:
 @kernel
 def _clear(state: L3State, k: int) -> None:
     """Every order of a book goes, open and dead."""
-    for slot in range(state.counts[1]):
+    for slot in range(state.counts[USED]):
         order = state.orders[slot]
-        if order.order_id != NOBODY and order.s // 2 == k:
+        if order.s // 2 == k:
             if order.dead:
                 exhume(state, slot)
             release(state, slot)
@@ -263,11 +259,11 @@ def _clear(state: L3State, k: int) -> None:
 
 @kernel
 def _is_sound(action: int, side: int, price: float, qty: float) -> bool:
-    if action == _DELETE or action == _HIDDEN:
+    if action in (_DELETE, _HIDDEN):
         return True
     if side * side != 1 or not 0.0 <= qty < math.inf or not _ADD <= action <= _SET:
         return False
-    if action == _REDUCE or action == _EXECUTE:
+    if action in (_REDUCE, _EXECUTE):
         return True
     return bool(0.0 < price < math.inf and (qty > 0.0 or action == _CHANGE))
 
@@ -290,11 +286,11 @@ def _take(
             book.ghosts += 1
         return
     if found == NOBODY:
-        if action == _ADD or action == _SET:
+        if action in (_ADD, _SET):
             _open(state, k, s, order_id, price, qty)
             return
         book.unknown += 1
-        if action == _DELETE:  # it may still be added, late
+        if action == _DELETE and has_free_order(state):  # it may still be added, late
             bury(state, make_order(state, s, order_id, 0.0, 0.0), DEAD_KEPT)
         elif action == _CHANGE and book.epoch == 0 and qty > 0.0:
             _open(state, k, s, order_id, price, qty)
@@ -303,7 +299,7 @@ def _take(
         book.repeated += 1
     if action == _DELETE:
         left = 0.0
-    elif action == _REDUCE or action == _EXECUTE:
+    elif action in (_REDUCE, _EXECUTE):
         left = state.orders[found].qty - qty
     else:
         left = qty
@@ -311,7 +307,7 @@ def _take(
         unlink(state, found)
         bury(state, found, DEAD_KEPT)
         book.n_orders -= 1
-    elif action == _REDUCE or action == _EXECUTE:
+    elif action in (_REDUCE, _EXECUTE):
         shrink(state, found, left)
     else:
         _change(state, found, s, key_of(price, s), left)
@@ -319,6 +315,8 @@ def _take(
 
 @kernel
 def _open(state: L3State, k: int, s: int, order_id: int, price: float, qty: float) -> None:
+    if not has_free_order(state):
+        _make_room(state, s)
     link(state, make_order(state, s, order_id, price, qty))
     state.books[k].n_orders += 1
 
@@ -341,26 +339,17 @@ def _make_room(state: L3State, s: int) -> None:
     if state.counts[DEAD_HEAD] != NOBODY:
         forget(state, state.counts[DEAD_HEAD])
         return
-    side = state.sides[s]
-    if side.n == 0:  # all orders are on other sides: the opposite one of the fullest book
-        side = state.sides[_fullest(state)]
+    furthest = s
+    if state.sides[s].n == 0:  # every order is on another side
+        for other in range(state.sides.size):
+            furthest = other if state.sides[other].n > state.sides[furthest].n else furthest
+    side = state.sides[furthest]
     slot = int(state.pool[TAIL, side.first + side.n - 1])
-    book = state.books[state.orders[slot].s // 2]
-    side.cover = min(side.cover, state.orders[slot].key)
-    side.evicted += 1
+    book = state.books[furthest // 2]
     book.evicted += 1
     book.n_orders -= 1
     unlink(state, slot)
     release(state, slot)
-
-
-@kernel
-def _fullest(state: L3State) -> int:
-    most = 0
-    for s in range(state.sides.size):
-        if state.sides[s].n > state.sides[most].n:
-            most = s
-    return most
 
 
 @kernel

@@ -11,7 +11,7 @@ from operators.records import Record, Records
 
 ORDER_FIELDS = {
     "order_id": "<i8",
-    "s": "<i8",  # side: 2 * k + BID or ASK
+    "s": "<i8",  # side: 2 * k + BID or ASK; NOBODY: the place is free
     "dead": "<i8",  # 1: deleted, remembered for a while
     "key": "<f8",  # price as a key, see `sides`
     "qty": "<f8",  # left
@@ -37,8 +37,8 @@ COLUMNS = 5
 NOBODY = -1
 FREE, USED, DEAD_HEAD, DEAD_TAIL, N_DEAD = 0, 1, 2, 3, 4  # places of `counts`
 
-_MIX = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio: neighbours land far apart
-_SHIFT = np.uint64(32)
+_MIX = 0x9E3779B1  # 2^32 over the golden ratio: neighbours land far apart
+_LOW = 0x7FFFFFFF  # 31 bits: times _MIX they stay below 2^63
 
 
 class L3State(NamedTuple):
@@ -54,7 +54,7 @@ class L3State(NamedTuple):
 
 @kernel
 def order_of(state: L3State, k: int, order_id: int) -> int:
-    """The place of an order of book `k` in `orders`, also of a dead one; NOBODY if there is none."""
+    """Where an order of book `k` is in `orders`, also a dead one; NOBODY if there is none."""
     mask = state.table.size - 1
     at = _hash(k, order_id, mask)
     while state.table[at] != 0:
@@ -223,7 +223,7 @@ def release(state: L3State, slot: int) -> None:
             hole = at
         at = (at + 1) & mask
     table[hole] = 0
-    orders[slot].next = state.counts[FREE]
+    orders[slot].s, orders[slot].next = NOBODY, state.counts[FREE]
     state.counts[FREE] = slot
 
 
@@ -239,5 +239,5 @@ def enter(order: Record, slot: int, table: I8) -> None:
 
 @kernel
 def _hash(k: int, order_id: int, mask: int) -> int:
-    mixed = (np.uint64(order_id) ^ (np.uint64(k) << _SHIFT)) * _MIX
-    return int(np.int64(mixed >> _SHIFT) & mask)
+    mixed = (order_id ^ (order_id >> 31) ^ (k * _MIX)) & _LOW
+    return ((mixed * _MIX) >> 20) & mask

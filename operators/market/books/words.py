@@ -21,13 +21,13 @@ class BookEvent(IntEnum):
     """What can happen to a book."""
 
     SNAPSHOT = 0  # a whole snapshot is in it
-    MESSAGE = 1  # a whole message is in it, or the venue showed that the feed is alive
-    GAP = 2
-    CHECKSUM_FAIL = 3
-    CROSSED = 4
-    UNCROSSED = 5
-    STALE = 6
-    RESYNC = 7
+    MESSAGE = 1  # a whole message is in it, and it is not crossed
+    ALIVE = 2  # the venue showed that the feed is alive: a heartbeat
+    GAP = 3  # a message is missing, broken or cut short
+    CHECKSUM_FAIL = 4
+    CROSSED = 5  # after a whole message its bid is not below its ask
+    STALE = 6  # silent beyond its budget; the operator `BookStatus` says so itself
+    RESYNC = 7  # a snapshot was asked for
     HALT = 8
     RESUME = 9
 

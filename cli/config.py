@@ -1,0 +1,109 @@
+"""The desk's settings: a file, the environment, and what the command line says on top of them.
+
+`trifecta.toml` in the working folder, or the file of `--config`:
+
+    cadence = "500ms"
+    [safety]
+    loss_streak_max = 12
+
+The environment says the same as TRIFECTA_DESK_CADENCE or TRIFECTA_DESK_SAFETY__LOSS_STREAK_MAX and
+wins over the file; an option of the command wins over both.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from flows.settings import RunSettings, SettingsError
+from operators.execution.simulated_venue import VenueRules
+from operators.governor.lane import LaneRules
+from operators.risk.safety import SafetyRules
+
+FILE = Path("trifecta.toml")
+PREFIX = "TRIFECTA_DESK_"
+CADENCE = "cadence_ns"  # a lane's rule that is set as `cadence`
+
+
+def _overrides(rules: type[Any]) -> type[BaseModel]:
+    """A model of a rule tuple whose fields may all be left out."""
+    fields: dict[str, Any] = {
+        name: (hint | None, None) for name, hint in get_type_hints(rules).items() if name != CADENCE
+    }
+    return create_model(rules.__name__, __config__=ConfigDict(extra="forbid"), **fields)
+
+
+_Lane: Any = _overrides(LaneRules)
+_Safety: Any = _overrides(SafetyRules)
+_Venue: Any = _overrides(VenueRules)
+
+
+class _Config(BaseSettings):
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", strict=False
+    )
+
+    mode: str | None = None
+    cadence: str | None = None
+    balance: str | None = None
+    operator: str | None = None
+    lane: _Lane = _Lane()
+    safety: _Safety = _Safety()
+    venue: _Venue = _Venue()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return env_settings, init_settings
+
+
+def settings_of(file: Path | None, options: Mapping[str, Any]) -> RunSettings:
+    """The settings of a run or a desk.
+
+    Parameters
+    ----------
+    file : Path or None
+        None takes trifecta.toml, if there is one.
+    options : mapping
+        Fields of `RunSettings` that the command line sets; None is not set.
+
+    Raises
+    ------
+    SettingsError
+        Naming file or variable, the setting, and what it may be.
+    """
+    if file is None and FILE.exists():
+        file = FILE
+    where = f"{file} or {PREFIX}*" if file else f"{PREFIX}*"
+    try:
+        found = _Config(**(_read(file) if file else {}))
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        why = "there is no such setting" if first["type"] == "extra_forbidden" else first["msg"]
+        raise SettingsError(f"{where}: {name}: {why}; see docs/operations.md") from None
+    known = found.model_dump(exclude_none=True)
+    return RunSettings(**{**known, **{k: v for k, v in options.items() if v is not None}})
+
+
+def _read(file: Path) -> dict[str, Any]:
+    if not file.exists():
+        raise SettingsError(f"{file}: there is no such file; name one that is there by --config")
+    try:
+        return TomlConfigSettingsSource(_Config, file).toml_data
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{file}: not TOML: {error}") from error

@@ -1,0 +1,26 @@
+"""Frames: what venues send, read into market rows with every frame and element accounted for."""
+
+from venues.frames.digits import DigitBook
+from venues.frames.files import FrameFile, RecordingError
+from venues.frames.parsed import (
+    NO_TIME,
+    Account,
+    Book,
+    Event,
+    FrameClass,
+    Link,
+    Parsed,
+    Refused,
+    market_rows,
+)
+from venues.frames.parser import FrameParser, Parser
+from venues.frames.registry import PARSERS, NoParserError, parser_for
+from venues.frames.sequence import Chain, Judged, Synchroniser, Verdict, judge
+from venues.frames.venue import Checksum, Proof, Venue
+
+__all__ = [
+    "NO_TIME", "PARSERS", "Account", "Book", "Chain", "Checksum", "DigitBook", "Event",
+    "FrameClass", "FrameFile", "FrameParser", "Judged", "Link", "NoParserError", "Parsed",
+    "Parser", "Proof", "RecordingError", "Refused", "Synchroniser", "Venue", "Verdict", "judge",
+    "market_rows", "parser_for",
+]  # fmt: skip

@@ -1,0 +1,240 @@
+"""Bitfinex, websocket version 2: channels by number; books by price, or order by order (R0)."""
+
+from collections.abc import Sequence
+from typing import ClassVar, NamedTuple
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from schemas.kinds import Kind, Side
+from venues.frames.fields import MS_NS, DefectError, Id, Ms, Name, Price, Qty, SignedQty
+from venues.frames.parsed import Book, Event, Link
+from venues.frames.parser import Draft, FrameParser
+from venues.frames.venue import Proof, Venue, control, data, unused
+
+CHANNELS_MAX = 1024  # the venue allows 30 on a connection
+RAW = "R0"
+
+
+class _Channel(NamedTuple):
+    name: str
+    symbol: str
+    prec: str
+
+
+class _Control(Struct):
+    event: Name
+    channel: str = ""
+    chanId: Id | UnsetType = UNSET  # noqa: N815 (the venue's name)
+    symbol: Name | UnsetType = UNSET
+    prec: str = ""
+
+
+class _Level(Struct, array_like=True):
+    price: Price
+    count: Id  # orders at the price; 0 removes it
+    amount: SignedQty
+
+
+class _Order(Struct, array_like=True):
+    id: Id
+    price: Qty  # 0 removes the order
+    amount: SignedQty
+
+
+class _Trade(Struct, array_like=True):
+    id: Id
+    time: Ms
+    amount: SignedQty
+    price: Price
+
+
+class _Ticker(Struct, array_like=True):
+    bid: Price
+    bid_qty: Qty
+    ask: Price
+    ask_qty: Qty
+
+
+_RAWS = msgspec.json.Decoder(list[Raw])
+_ID = msgspec.json.Decoder(Id)
+_CONTROL = msgspec.json.Decoder(_Control)
+_LEVEL = msgspec.json.Decoder(_Level)
+_LEVELS = msgspec.json.Decoder(list[_Level])
+_ORDER = msgspec.json.Decoder(_Order)
+_ORDERS = msgspec.json.Decoder(list[_Order])
+_TRADE = msgspec.json.Decoder(_Trade)
+_TICKER = msgspec.json.Decoder(_Ticker)
+
+
+class BitfinexParser(FrameParser):
+    """Which channel is which is learnt from the answers to the subscriptions.
+
+    With the connection's flag 65536 every frame ends in a number, heartbeats too. An order that
+    leaves an R0 book comes without its price, so the open orders' prices are kept.
+    """
+
+    venue = Venue(
+        "bitfinex",
+        "Bitfinex v2",
+        Proof("with flag 65536: each frame's number follows the one before, over all channels"),
+        (
+            data("book", "BOOK", "snapshot, then one changed level a frame; without times"),
+            data("book R0", "BOOK", "the same order by order"),
+            data("te", "TRADE", "one trade, at once"),
+            data("ticker", "QUOTE", "best bid and ask, without a time"),
+            data("tu", "", "superseded: the trade of an earlier te, with its final id"),
+            data("trades", "", "superseded: trades from before the subscription"),
+            control("hb", "nothing happened in the channel"),
+            control("info", "the session's version, maintenance"),
+            control("conf", "answer to flags"),
+            control("subscribed", "answer to a subscription, with the channel's number"),
+            control("unsubscribed", "answer to the end of one"),
+            control("pong", "answer to a ping"),
+            control("error", "an error answer"),
+            unused("cs", "checksum of the book, with flag 131072"),
+            unused("candles", "bars so far"),
+            unused("status", "derivatives' figures"),
+            unused("funding", "any channel of a lending market (symbols f...)"),
+        ),
+        "R0 recordings have no times at all: for books only, never merged",
+    )
+    handlers: ClassVar = {}
+
+    def __init__(self, instruments: Sequence[str] | None = None) -> None:
+        super().__init__(instruments)
+        self.channels: dict[int, _Channel] = {}
+        self.orders: dict[int, dict[int, tuple[float, bool]]] = {}  # channel: id: price, is bid
+
+    def read(self, frame: bytes, draft: Draft, label: str) -> None:
+        if frame.lstrip()[:1] != b"[":
+            self._control(frame, draft)
+            return
+        parts = _RAWS.decode(frame)
+        if not 2 <= len(parts) <= 4:
+            raise DefectError(f"Expected `array` of 2 to 4, got {len(parts)}")
+        number = _ID.decode(parts[0])
+        word = _word(parts[1])
+        bare = 3 if word in ("te", "tu", "cs") else 2  # parts of a frame without its number
+        if len(parts) > bare:
+            last = _ID.decode(parts[bare])
+            draft.link = Link(last, last, last - 1)
+        if word in ("hb", "cs"):
+            self.dispatch(word, parts, draft)
+            return
+        channel = self.channels.get(number)
+        if channel is None:
+            raise DefectError(f"channel {number} was not subscribed")
+        draft.symbol = self.symbol(channel.symbol)
+        name = word or channel.name
+        if channel.symbol.startswith("f"):
+            name = "funding"
+        elif name == "book" and channel.prec == RAW:
+            name = "book R0"
+        self.dispatch(
+            name, parts[-1] if word and len(parts) == bare else parts[bare - 1], draft, number
+        )
+
+    def _control(self, frame: bytes, draft: Draft) -> None:
+        found = _CONTROL.decode(frame)
+        self.dispatch(found.event, found, draft)
+        if found.event == "subscribed" and found.chanId is not UNSET and found.symbol is not UNSET:
+            if len(self.channels) >= CHANNELS_MAX and found.chanId not in self.channels:
+                raise DefectError(f"channel {found.chanId} would be one of over {CHANNELS_MAX}")
+            self.channels[found.chanId] = _Channel(found.channel, found.symbol, found.prec)
+
+    def _book(self, body: Raw, draft: Draft, number: int) -> None:
+        snapshot = _is_list_of_lists(body)
+        found = _LEVELS.decode(body) if snapshot else [_LEVEL.decode(body)]
+        if any(one.amount == 0.0 for one in found):
+            raise DefectError("Expected an amount other than 0: its sign is the side")
+        draft.elements = len(found)
+        sized = [
+            (one.price, abs(one.amount) if one.count else 0.0, one.amount > 0) for one in found
+        ]
+        draft.add(
+            Book(
+                draft.symbol, 0, snapshot=snapshot,
+                bids=[(price, qty) for price, qty, bid in sized if bid],
+                asks=[(price, qty) for price, qty, bid in sized if not bid],
+            )
+        )  # fmt: skip
+
+    def _orders(self, body: Raw, draft: Draft, number: int) -> None:
+        snapshot = _is_list_of_lists(body)
+        found = _ORDERS.decode(body) if snapshot else [_ORDER.decode(body)]
+        open_orders = {} if snapshot else self.orders.setdefault(number, {})
+        rows: list[tuple[bool, float, float, int]] = []
+        for one in found:
+            known = open_orders.get(one.id)
+            if one.price == 0.0 and known is None:
+                raise DefectError(f"order {one.id} leaves, but was not known")
+            if one.amount == 0.0:
+                raise DefectError("Expected an amount other than 0: its sign is the side")
+            price, bid = (one.price, one.amount > 0) if one.price else known or (0.0, False)
+            rows.append((bid, price, abs(one.amount) if one.price else 0.0, one.id))
+        for bid, price, qty, order in rows:
+            if qty:
+                open_orders[order] = price, bid
+            else:
+                open_orders.pop(order, None)
+        self.orders[number] = open_orders
+        draft.elements = len(found)
+        rows.sort(key=lambda row: not row[0])  # bids first; stable
+        draft.add(
+            Book(
+                draft.symbol, 0, snapshot=snapshot,
+                bids=[(price, qty) for bid, price, qty, _ in rows if bid],
+                asks=[(price, qty) for bid, price, qty, _ in rows if not bid],
+                orders=[order for _, _, _, order in rows],
+            )
+        )  # fmt: skip
+
+    def _trade(self, body: Raw, draft: Draft, number: int) -> None:
+        found = _TRADE.decode(body)
+        if found.amount == 0.0:
+            raise DefectError("Expected an amount other than 0: its sign is the side")
+        draft.elements = 1
+        draft.add(
+            Event(
+                Kind.TRADE, draft.symbol, found.time * MS_NS, found.id,
+                Side.BUY if found.amount > 0 else Side.SELL, found.price, abs(found.amount),
+            )
+        )  # fmt: skip
+
+    def _update(self, body: Raw, draft: Draft, number: int) -> None:
+        draft.supersede("the trade was told by te")
+
+    def _trades(self, body: Raw, draft: Draft, number: int) -> None:
+        draft.supersede("trades from before the subscription")
+
+    def _ticker(self, body: Raw, draft: Draft, number: int) -> None:
+        found = _TICKER.decode(body)
+        draft.elements = 1
+        draft.add(
+            Event(
+                Kind.QUOTE, draft.symbol, 0, bid_px=found.bid, bid_qty=found.bid_qty,
+                ask_px=found.ask, ask_qty=found.ask_qty,
+            )
+        )  # fmt: skip
+
+
+BitfinexParser.handlers = {
+    "book": BitfinexParser._book,
+    "book R0": BitfinexParser._orders,
+    "te": BitfinexParser._trade,
+    "tu": BitfinexParser._update,
+    "trades": BitfinexParser._trades,
+    "ticker": BitfinexParser._ticker,
+}
+
+_WORD = msgspec.json.Decoder(str)
+
+
+def _word(raw: Raw) -> str:
+    """The text in a frame's second place, "" where a list stands there."""
+    return _WORD.decode(raw) if bytes(raw)[:1] == b'"' else ""
+
+
+def _is_list_of_lists(raw: Raw) -> bool:
+    return bytes(raw).replace(b" ", b"")[:2] in (b"[[", b"[]")

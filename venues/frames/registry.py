@@ -1,0 +1,61 @@
+"""Which venues have a parser."""
+
+from collections.abc import Sequence
+
+from venues.frames.binance import BinanceCoinmParser, BinanceSpotParser, BinanceUsdmParser
+from venues.frames.bitfinex import BitfinexParser
+from venues.frames.bitstamp import BitstampParser
+from venues.frames.bitstamp_2015 import Bitstamp2015Parser
+from venues.frames.bybit import BybitParser
+from venues.frames.coinbase import CoinbaseParser
+from venues.frames.deribit import DeribitParser
+from venues.frames.gemini import GeminiParser
+from venues.frames.hyperliquid import HyperliquidParser
+from venues.frames.kraken import KrakenParser
+from venues.frames.kraken_futures import KrakenFuturesParser
+from venues.frames.kraken_v1 import KrakenV1Parser
+from venues.frames.okx import OkxParser
+from venues.frames.parser import FrameParser
+
+_PARSERS: tuple[type[FrameParser], ...] = (
+    BinanceSpotParser,
+    BinanceUsdmParser,
+    BinanceCoinmParser,
+    KrakenParser,
+    KrakenV1Parser,
+    KrakenFuturesParser,
+    CoinbaseParser,
+    BitstampParser,
+    Bitstamp2015Parser,
+    BitfinexParser,
+    BybitParser,
+    OkxParser,
+    DeribitParser,
+    GeminiParser,
+    HyperliquidParser,
+)
+PARSERS: dict[str, type[FrameParser]] = {parser.venue.name: parser for parser in _PARSERS}
+
+
+class NoParserError(LookupError):
+    """No parser reads this venue's frames; `str()` is the whole message for a person."""
+
+    def __init__(self, venue: str) -> None:
+        super().__init__(f"no parser for venue {venue!r}; there are: {', '.join(PARSERS)}")
+        self.venue = venue
+
+
+def parser_for(venue: str, instruments: Sequence[str] | None = None) -> FrameParser:
+    """A new parser for one connection to a venue. NoParserError if the venue is not listed.
+
+    Parameters
+    ----------
+    venue : str
+        A key of PARSERS.
+    instruments : sequence of str, optional
+        The venue's names of the only instruments wanted; without, they are discovered.
+    """
+    if venue not in PARSERS:
+        raise NoParserError(venue)
+    made = PARSERS[venue]
+    return made() if instruments is None else made(instruments)
