@@ -14,7 +14,7 @@ from rich.text import Text
 from cli.supervisor import Phase, Status
 from flows.meter import STATES
 
-UNKNOWN = "\N{EN DASH}"
+UNKNOWN = "-"
 DOT = "\N{BLACK CIRCLE}"
 WIDE = 110  # characters that the whole table needs
 _STYLES: dict[Phase, str] = {

@@ -86,6 +86,14 @@ def run(
     simulate: Annotated[
         bool, typer.Option("--simulate", help="A made-up market instead of tapes.")
     ] = False,
+    from_topic: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RUN_DIR|NAME",
+            help="What a run's folder, or a deployment of workers, has recorded; with a slash it "
+            "is a folder.",
+        ),
+    ] = None,
     rows: Annotated[
         int | None,
         typer.Option(metavar="N", min=1, help="Rows of the made-up market; 500000 if not given."),
@@ -171,7 +179,7 @@ def run(
         )  # fmt: skip
         request = Request(
             settings, tuple(tape or ()), simulate, rows, rate, profile, topology, from_, to, batch,
-            speed, out, json,
+            speed, out, json, from_topic,
         )  # fmt: skip
         code = run_request(request)
     raise typer.Exit(code)

@@ -3,6 +3,7 @@
 import shlex
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +14,7 @@ from rich.console import Console
 from cli.errors import STOPPED, Refused, talk
 from cli.files import REPORT_JSON, write_files
 from cli.progress import RowProgress
+from cli.recorded import name_of, open_recorded
 from cli.run_dir import RUNS, check_cut, note, prepare
 from cli.times import parse_utc, stamp
 from cli.warm_up import warm_up
@@ -22,6 +24,7 @@ from console.report.timing import Stopwatch
 from flows.desk_run import RunRecord, first_record, run_desk
 from flows.log.api import Log
 from flows.settings import RunSettings, SettingsError
+from flows.topic_feed import open_topic
 from models.registry import load_or_fallback
 from models.session import StreamModel
 from venues.feed import Feed
@@ -53,6 +56,7 @@ class Request:
     speed: float | None = None
     out: Path | None = None
     json: bool = False
+    from_topic: str | None = None
     command: Sequence[str] = field(default_factory=lambda: sys.argv[1:])
 
     def __post_init__(self) -> None:
@@ -62,8 +66,8 @@ class Request:
             raise SettingsError("topology split is not available yet; use fused")
         if self.topology != "fused":
             raise SettingsError(f"topology must be fused, was {self.topology!r}")
-        if self.simulate and self.tapes:
-            raise SettingsError("a run has either tapes or --simulate, not both")
+        if self.simulate + bool(self.tapes) + (self.from_topic is not None) > 1:
+            raise SettingsError("a run has either tapes, --simulate or --from-topic")
         if not self.simulate and (self.rows is not None or self.rate_hz is not None):
             raise SettingsError("--rows and --rate belong to --simulate; cut a tape with --from")
         if self.simulate and (self.from_utc or self.to_utc):
@@ -81,11 +85,15 @@ def run(request: Request) -> int:
         "from_ns": parse_utc(request.from_utc, option="--from") if request.from_utc else None,
         "to_ns": parse_utc(request.to_utc, option="--to") if request.to_utc else None,
     }
-    feed = _feed(request, cut, console)
-    now = datetime.now(UTC)
-    name = "simulated" if request.simulate else Path(feed.names[0]).stem
-    name += f"+{len(feed.names) - 1}" if len(feed.names) > 1 else ""
-    run_id = f"{stamp(now)}-{name}"
+    if request.from_topic is None:
+        return _run_feed(request, console, cut, _feed(request, cut, console))
+    with closing(open_recorded(request.from_topic)) as recorded:
+        console.print(f"reading the market of {name_of(request.from_topic)} as it is now")
+        return _run_feed(request, console, cut, open_topic(recorded, **cut))
+
+
+def _run_feed(request: Request, console: Console, cut: dict[str, int | None], feed: Feed) -> int:
+    run_id = f"{stamp(datetime.now(UTC))}-{_name(request, feed)}"
     folder = request.out or RUNS / run_id
     log, begun = prepare(folder, request.profile)
     try:
@@ -150,6 +158,14 @@ def _run(
         note(log, FINISHED, watch.timing(wall_s).to_json())
     show(log, folder, console, json=request.json)
     return 0
+
+
+def _name(request: Request, feed: Feed) -> str:
+    """What a run is called behind its time."""
+    if request.from_topic is not None:
+        return f"again-{name_of(request.from_topic)}"
+    name = "simulated" if request.simulate else Path(feed.names[0]).stem
+    return name + (f"+{len(feed.names) - 1}" if len(feed.names) > 1 else "")
 
 
 def _again(request: Request, folder: Path) -> str:

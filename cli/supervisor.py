@@ -26,6 +26,7 @@ DELAYS_S = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)  # before the first, second, ... res
 STEADY_S = 60.0  # whoever ran for so long begins with the first delay again
 STOP_S = 30.0  # from SIGTERM to SIGKILL; a worker stops after its next snapshot, within a second
 ANSWER_S = 1.0  # for /healthz; a stopped process takes the connection and never answers
+SILENT_S = 2.0  # without an answer; a worker that is ending closes its /healthz a little earlier
 SHOWN_EVERY_S = 1.0
 
 Outcome = Literal["finished", "refused", "stopped"]
@@ -197,7 +198,8 @@ class _Child:
         self._log_begin = 0  # where the output of the process begins
         self._due_s = time.monotonic()  # of the next start
         self._in_a_row = self._restarts = 0
-        self._answered = self._stopping = False
+        self._stopping = False
+        self._answered_s: float | None = None  # when this process last did
         self._known: dict[str, Any] = {}  # the last answer, of this process or the one before
         self._error = ""
 
@@ -239,8 +241,10 @@ class _Child:
 
     def status(self, answer: dict[str, Any] | None) -> Status:
         if answer is not None:
-            self._known, self._answered = answer, True
+            self._known, self._answered_s = answer, time.monotonic()
             self._error = answer["trouble"] or self._error
+        elif self._answered_s is not None and time.monotonic() - self._answered_s < SILENT_S:
+            answer = self._known if self.runs() else None
         phase, state = self._phase(answer)
         last_seqs = self._known.get("last_seq", {}).values()
         return Status(
@@ -266,7 +270,8 @@ class _Child:
                 return "stopping", "stopping"
             if answer is not None:
                 return "up", answer["state"]
-            return ("silent", "no answer") if self._answered else ("starting", "starting")
+            was_up = self._answered_s is not None
+            return ("silent", "no answer") if was_up else ("starting", "starting")
         if self._stopping:
             return "stopped", "stopped"
         return "down", f"restart in {math.ceil(max(0.0, self._due_s - time.monotonic()))} s"
@@ -283,7 +288,7 @@ class _Child:
                 stderr=log,
                 start_new_session=True,  # a terminal's Ctrl-C is for us; we pass it on once
             )
-        self._begun_s, self._answered = time.monotonic(), False
+        self._begun_s, self._answered_s = time.monotonic(), None
 
     def _ended(self, process: "subprocess.Popen[bytes]") -> None:
         self._process = None

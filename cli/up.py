@@ -246,7 +246,8 @@ class _Lines:
             self._due_s = monotonic() + LINES_EVERY_S
         for status in statuses:
             name = status.worker.name
-            news = (status.phase, status.healthy, status.pid, status.restarts)
+            doing = status.state if status.phase == "up" else status.phase
+            news = (doing, status.healthy, status.pid, status.restarts)
             if due or self._written.get(name) != news:
                 self._written[name] = news
                 self._write(status)

@@ -17,7 +17,7 @@ from flows.settings import SettingsError
 
 HOST = "127.0.0.1"  # reachable from this machine only, unless somebody says otherwise
 CLIENT_S_MAX = 5.0  # for a client to say what it wants; its thread ends then
-CLOSE_S_MAX = 0.5  # until the thread sees that it is to end: it wakes that often
+CLOSE_S_MAX = 0.2  # until the thread sees that it is to end: it wakes that often
 
 
 class HealthServer:
@@ -75,9 +75,6 @@ class HealthServer:
 
 
 class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False  # a slow client must not hold a worker that stops
-
     def server_bind(self) -> None:
         # Not HTTPServer's: it asks the name service for this machine's name, which can take long.
         socketserver.TCPServer.server_bind(self)

@@ -16,12 +16,15 @@ import numpy as np
 from bytewax.inputs import FixedPartitionedSource
 
 from flows.inbox import Inbox
+from flows.log.api import Log
 from flows.log.lane_source import ALL, DRY_POLLS
 from flows.log.stop import GracefulPart, hushed
+from flows.log.writer import Writer
 from flows.parcel import Parcel
 from flows.place import Phase, Place
 from schemas.kinds import NO_ID, NO_SYMBOL, Flag, Kind
 from schemas.rows import MarketRows, concat, empty, take
+from schemas.topics import MARKET
 from venues.feed import Feed
 
 ROUND_S = 0.004  # shorter ones cost more messages than they save time
@@ -33,6 +36,8 @@ SOURCE_ROWS = (
 )
 REPLY_ROWS = 512  # so that every message says where ingest stands
 SECOND_NS = 1_000_000_000
+
+Polled = Callable[[int, int, set[int], Inbox], None]
 
 
 class RoundSource(FixedPartitionedSource[tuple[str, Parcel], None]):
@@ -62,7 +67,7 @@ class RoundSource(FixedPartitionedSource[tuple[str, Parcel], None]):
         last_ns: int | None,
         *,
         speed: float | None,
-        polled: Callable[[int, int, set[int], Inbox], None],
+        polled: Polled,
     ) -> None:
         self.feed, self.inbox, self.places, self.last_ns = feed, inbox, dict(places), last_ns
         self.speed, self.polled = speed, polled
@@ -103,6 +108,23 @@ class Numbering:
             rows.seq[start : start + n] = np.arange(first, first + n)
             self._next_seq[lane] = first + int(n)
         return replace(parcel, market=rows)
+
+
+def rounds_on(
+    log: Log, writer: Writer, feed: Feed, *, speed: float | None, polled: Polled
+) -> tuple[RoundSource, Numbering]:
+    """Source and numbering that go on from where the lanes of a log end.
+
+    `writer` must be the only one: what it reads back has to stay true.
+    """
+    last = {lane: writer.last(MARKET.name, lane) for lane in feed.table.active_lanes()}
+    places = {lane: Place.of(message) for lane, message in last.items()}
+    last_ns = max((each.ts_max_ns for each in last.values() if each is not None), default=None)
+    source = RoundSource(
+        feed, Inbox(log, feed.table, places), places, last_ns, speed=speed, polled=polled
+    )
+    next_seq = {k: 0 if each is None else each.last_seq + 1 for k, each in last.items()}
+    return source, Numbering(places, next_seq)
 
 
 class _RoundPart(GracefulPart[tuple[str, Parcel], None]):

@@ -24,10 +24,9 @@ from flows.log.stop import hushed
 from flows.meter import Meter
 from flows.numeric import fingerprint
 from flows.parcel import Parcel
-from flows.place import Place
 from flows.recorded import model_of, recorded_run
 from flows.recovery import Manifest, RecoveryDir, code_version, step_ids
-from flows.rounds import Numbering, RoundSource
+from flows.rounds import Numbering, RoundSource, rounds_on
 from flows.runtime import run_flow
 from flows.settings import RunSettings
 from schemas.instruments import InstrumentTable
@@ -108,20 +107,7 @@ def run_ingest(
     writer = log.writer()  # from here on no other ingest writes, so what is read back stays true
     try:
         open_record(log, writer, record, feed.table, texts)
-        lanes = feed.table.active_lanes()
-        last = {lane: writer.last(MARKET.name, lane) for lane in lanes}
-        places = {lane: Place.of(message) for lane, message in last.items()}
-        numbering = Numbering(
-            places, {k: 0 if each is None else each.last_seq + 1 for k, each in last.items()}
-        )
-        source = RoundSource(
-            feed,
-            Inbox(log, feed.table, places),
-            places,
-            max((each.ts_max_ns for each in last.values() if each is not None), default=None),
-            speed=speed,
-            polled=_IngestWatch(meter),
-        )
+        source, numbering = rounds_on(log, writer, feed, speed=speed, polled=_IngestWatch(meter))
         flow = _ingest_flow(source, LaneSink(writer), feed, numbering, record, meter)
         meter.state("running")
         return run_flow(flow, recovery=None, epoch_interval=EPOCH)

@@ -249,7 +249,8 @@ def test_replay_says_that_all_is_the_same(finished: Path, monkeypatch: pytest.Mo
     assert result.exit_code == 0
     assert "The same" in result.stderr
     assert "1,234 decisions and 56 journal rows" in result.stderr
-    assert "from 2014-05-01T00:54:46Z to 2014-05-01T00:54:47Z: decisions.v1 1,300" in result.stderr
+    span = "from 2014-05-01T00:54:46.000000000Z to 2014-05-01T00:54:47.000000000Z"
+    assert f"{span}: decisions.v1 1,300" in result.stderr
     assert "a word of caution" in result.stderr
     assert "calculates differently" not in result.stderr
 

@@ -127,8 +127,8 @@ def test_the_first_difference_shows_both_rows() -> None:
     assert (found.row, found.columns) == (3, ("side", "stake"))
     assert found.recorded is not None
     assert found.redecided is not None
-    assert (found.recorded["side"], found.redecided["side"]) == (12, 1)
-    assert (found.recorded["stake"], found.redecided["stake"]) == (18.0, None)
+    assert (found.recorded["side"], found.redecided["side"]) == (13, 1)
+    assert (found.recorded["stake"], found.redecided["stake"]) == (19.0, None)
     assert json.dumps(found.recorded, allow_nan=False)
 
 

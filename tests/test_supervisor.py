@@ -3,10 +3,12 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import psutil
@@ -14,8 +16,7 @@ import pytest
 
 from cli.last_error import last_error
 from cli.supervisor import Status, Supervisor, Worker
-from cli.up import free_ports
-from flows.health import HealthServer
+from flows.health import HOST, HealthServer
 from flows.meter import Meter
 from tests.conftest import ROOT
 
@@ -61,10 +62,16 @@ ASLEEP = "serve(); count(); time.sleep(1000)"
 def worker(folder: Path, body: str, *, flow: str = "features", port: int | None = None) -> Worker:
     """A worker that does what the body says, below the helpers of WORKER."""
     folder.mkdir(exist_ok=True)
-    port = free_ports(1, None)[0] if port is None else port
+    port = free_port() if port is None else port
     return Worker(
         flow, "0-3", (sys.executable, "-S", "-c", f"{WORKER}\n{body}", str(port), str(folder)), port
     )
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
 
 
 def starts(folder: Path) -> list[tuple[float, int]]:
@@ -135,7 +142,7 @@ def test_a_crashing_worker_is_started_again_later_each_time(tmp_path: Path) -> N
     assert supervisor.run(watch) == "finished"
     assert [(s.phase, s.restarts, s.last_error) for s in watch.last] == [("finished", 4, "crash 4")]
     times_s = [at for at, _ in starts(tmp_path / "one")]
-    gaps_s = [b - a for a, b in zip(times_s, times_s[1:], strict=False)]
+    gaps_s = [b - a for a, b in pairwise(times_s)]
     assert all(gap >= delay for gap, delay in zip(gaps_s, (0.1, 0.2, 0.4, 0.4), strict=True))
     assert {s[0].phase for s in watch.seen} >= {"down", "finished"}
     log = (tmp_path / "logs" / "features-0-3.log").read_text()
@@ -288,9 +295,13 @@ Supervisor(workers, Path({str(tmp_path / "logs")!r})).run(lambda statuses: None)
     finally:
         process.kill()
         process.wait()
-    while alive(pids):
-        assert time.monotonic() < until_s, "workers outlived their supervisor"
-        time.sleep(0.02)
+    try:
+        while alive(pids):
+            assert time.monotonic() < until_s, "workers outlived their supervisor"
+            time.sleep(0.02)
+    finally:
+        for pid in alive(pids):
+            os.kill(pid, signal.SIGKILL)
 
 
 def test_names_must_differ(tmp_path: Path) -> None:

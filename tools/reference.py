@@ -21,6 +21,7 @@ import schemas
 from schemas import rows
 from schemas.reasons import Reason
 from schemas.topics import TOPICS
+from venues.frames.registry import PARSERS
 from venues.tape.layouts import LAYOUTS
 from venues.venue_classes import VENUES
 
@@ -161,11 +162,36 @@ def tapes_page() -> str:
     return _page("venues/tape/layouts.py", lines)
 
 
+def venues_page() -> str:
+    lines = [
+        "# Venues' frames",
+        "",
+        "Which public messages are read, what they become, and what the feed can prove of its own",
+        "completeness. A feed is `unprovable` where a lost message cannot be seen: then a book is",
+        "bounded by audits, and never called `ok`. Every frame is data, superseded, control, known",
+        "and unused, or quarantined with the reason; a message type that is not listed is",
+        "quarantined by its name, and a venue that is not listed is refused.",
+        "",
+        "| venue | feed | proof | to know |",
+        "| --- | --- | --- | --- |",
+    ]
+    venues = [parser.venue for parser in PARSERS.values()]
+    for venue in venues:
+        name = f"[{venue.name}](#{venue.name})"
+        lines.append(_row(name, venue.title, venue.proof.words, venue.notes))
+    for venue in venues:
+        lines += ["", f"## {venue.name}", ""]
+        lines += ["| message | becomes | says |", "| --- | --- | --- |"]
+        lines += [_row(f"`{t.name}`", t.rows or t.use.value, t.says) for t in venue.types]
+    return _page("venues/frames/", lines)
+
+
 PAGES = {
     "reasons.md": reasons_page,
     "kinds.md": kinds_page,
     "topics.md": topics_page,
     "tapes.md": tapes_page,
+    "venues.md": venues_page,
 }
 
 

@@ -1,10 +1,12 @@
 """One partition of a recorded run, row by row."""
 
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from flows.log.api import Log, Partition
+from flows.log.api import Fetched, Log, Partition, Reader
 from flows.log.errors import PoisonMessageError
 from flows.log.reader import LaneReader, Position
+from flows.replay.joined_log import JoinedLog
 from schemas.rows import concat
 from schemas.topics import Topic
 
@@ -50,4 +52,28 @@ class Cursor:
 
     def _open(self, state: dict[Partition, Position] | None, end: int) -> LaneReader:
         ends = {self._partition: end}
-        return LaneReader(self._log, [self._partition], state=state, merge=False, ends=ends)
+        log = self._log if self.poison is None else _UpTo(self._log, end)
+        return LaneReader(log, [self._partition], state=state, merge=False, ends=ends)
+
+
+class _UpTo(JoinedLog):
+    """The log, of which nothing is fetched from an offset on: a damaged message stands there."""
+
+    def __init__(self, log: Log, end: int) -> None:
+        super().__init__(log, {})
+        self._end = end
+
+    def reader(self, positions: Mapping[Partition, int]) -> Reader:
+        (partition,) = positions
+        return _ReaderUpTo(super().reader(positions), partition, self._end)
+
+
+class _ReaderUpTo:
+    def __init__(self, reader: Reader, partition: Partition, end: int) -> None:
+        self._reader, self._partition, self._end = reader, partition, end
+        self.position, self.behind = reader.position, reader.behind
+        self.wait, self.close = reader.wait, reader.close
+
+    def poll(self, max_messages: int, paused: Collection[Partition] = ()) -> list[Fetched]:
+        left = self._end - self._reader.position(self._partition)
+        return self._reader.poll(min(max_messages, left), paused)

@@ -20,7 +20,7 @@ class JoinedLog:
     def __init__(self, log: Log, instead: Mapping[Partition, Log]) -> None:
         self._log, self._instead = log, instead
 
-    def reader(self, positions: Mapping[Partition, int]) -> "_JoinedReader":
+    def reader(self, positions: Mapping[Partition, int]) -> Reader:
         by_log: dict[int, tuple[Log, dict[Partition, int]]] = {}
         for partition, offset in positions.items():
             log = self._at(partition)

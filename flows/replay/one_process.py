@@ -68,8 +68,8 @@ def _decide(log: Log, span: Span, found: Verification, progress: Callable[[int],
         inputs = [(MARKET.name, lane) for lane in lanes]
         source = ReplaySource(log, inputs, ends=run.ends, to_ns=span.to_ns)
         market = op.map_value("parcel", op.input("market", flow, source), hushed(parcel_of))
-        money_steps(market, chain, money, certain_ns)
         desk_steps(lane_steps(market, chain, of_lanes), chain, run, of_desk, certain_ns)
+        money_steps(market, chain, money, certain_ns)
         flow_through(flow)
         of_lanes.finish()
         of_desk.finish()

@@ -2,6 +2,7 @@
 
 from venues.frames.digits import DigitBook
 from venues.frames.files import FrameFile, RecordingError
+from venues.frames.orders import order_rows
 from venues.frames.parsed import (
     NO_TIME,
     Account,
@@ -15,12 +16,13 @@ from venues.frames.parsed import (
 )
 from venues.frames.parser import FrameParser, Parser
 from venues.frames.registry import PARSERS, NoParserError, parser_for
-from venues.frames.sequence import Chain, Judged, Synchroniser, Verdict, judge
+from venues.frames.sequence import Chain, Verdict, judge
+from venues.frames.synchroniser import Judged, Synchroniser
 from venues.frames.venue import Checksum, Proof, Venue
 
 __all__ = [
     "NO_TIME", "PARSERS", "Account", "Book", "Chain", "Checksum", "DigitBook", "Event",
     "FrameClass", "FrameFile", "FrameParser", "Judged", "Link", "NoParserError", "Parsed",
     "Parser", "Proof", "RecordingError", "Refused", "Synchroniser", "Venue", "Verdict", "judge",
-    "market_rows", "parser_for",
+    "market_rows", "order_rows", "parser_for",
 ]  # fmt: skip

@@ -6,6 +6,7 @@ from typing import ClassVar, NamedTuple
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
+from operators.market.books.words import OrderAction
 from schemas.kinds import Kind, Side
 from venues.frames.fields import MS_NS, DefectError, Id, Ms, Name, Price, Qty, SignedQty
 from venues.frames.parsed import Book, Event, Link
@@ -187,6 +188,7 @@ class BitfinexParser(FrameParser):
                 bids=[(price, qty) for bid, price, qty, _ in rows if bid],
                 asks=[(price, qty) for bid, price, qty, _ in rows if not bid],
                 orders=[order for _, _, _, order in rows],
+                actions=[_SET if qty else _DELETE for _, _, qty, _ in rows],
             )
         )  # fmt: skip
 
@@ -228,6 +230,7 @@ BitfinexParser.handlers = {
     "ticker": BitfinexParser._ticker,
 }
 
+_SET, _DELETE = OrderAction.SET, OrderAction.DELETE
 _WORD = msgspec.json.Decoder(str)
 
 

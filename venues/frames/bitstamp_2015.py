@@ -7,6 +7,7 @@ from typing import ClassVar
 import msgspec
 from msgspec import Struct
 
+from operators.market.books.words import OrderAction
 from schemas.kinds import Kind, Side
 from venues.frames.fields import DefectError, Id, Price, Qty
 from venues.frames.parsed import Book, Event
@@ -74,24 +75,24 @@ class Bitstamp2015Parser(FrameParser):
         self.dispatch(label or "(no event beside the frame)", frame, draft)
 
     def _created(self, body: bytes, draft: Draft) -> None:
-        self._order(_ORDER.decode(body), draft)
+        self._order(_ORDER.decode(body), OrderAction.ADD, draft)
 
     def _changed(self, body: bytes, draft: Draft) -> None:
         found = _ORDER.decode(body)
         if found.id in self.deleted:
             draft.supersede("the order was deleted before")
             return
-        self._order(found, draft)
+        self._order(found, OrderAction.CHANGE, draft)
 
     def _deleted(self, body: bytes, draft: Draft) -> None:
         found = _ORDER.decode(body)
         found.amount = 0.0  # it says what was left of the order
-        self._order(found, draft)
+        self._order(found, OrderAction.DELETE, draft)
         self.deleted[found.id] = None
         if len(self.deleted) > DELETED_MAX:
             self.deleted.popitem(last=False)
 
-    def _order(self, found: _Order, draft: Draft) -> None:
+    def _order(self, found: _Order, action: OrderAction, draft: Draft) -> None:
         if found.order_type not in (0, 1):
             raise DefectError(f"order_type {found.order_type} is neither 0 (buy) nor 1 (sell)")
         one = [(found.price, found.amount)]
@@ -101,6 +102,7 @@ class Bitstamp2015Parser(FrameParser):
             Book(
                 draft.symbol, 0, snapshot=False, bids=one if bid else [], asks=[] if bid else one,
                 orders=[found.id],
+                actions=[action],
             )
         )  # fmt: skip
 

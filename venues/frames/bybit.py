@@ -12,6 +12,7 @@ from venues.frames.parser import Draft, FrameParser
 from venues.frames.venue import Proof, Venue, control, data, unused
 
 DEPTH_2021 = 25
+_DEPTHS = {"1": 1, "25": 25, "50": 50, "100": 100, "200": 200, "500": 500, "1000": 1000}
 
 
 class _Outer(Struct):
@@ -48,7 +49,7 @@ class _Ticker(Struct):
     mark: Price | UnsetType = field(name="markPrice", default=UNSET)
     index: Price | UnsetType = field(name="indexPrice", default=UNSET)
     open_interest: Qty | UnsetType = field(name="openInterest", default=UNSET)
-    funding_rate: Rate | str | UnsetType = field(name="fundingRate", default=UNSET)
+    funding_rate: str = field(name="fundingRate", default="")  # "" for dated contracts
 
 
 class _Bar(Struct):
@@ -132,15 +133,12 @@ class BybitParser(FrameParser):
         self.dispatch(name, outer, draft, parts)
 
     def _book(self, outer: _Outer, draft: Draft, parts: list[str]) -> None:
+        if len(parts) != 2 or parts[0] not in _DEPTHS:
+            raise DefectError(f"topic {outer.topic!r} is not orderbook.N.SYMBOL")
+        draft.symbol = self.symbol(parts[1])
         found = _BOOK.decode(_data(outer))
-        draft.symbol = self.symbol(found.s)
-        if (
-            len(parts) != 2
-            or not parts[0].isascii()
-            or not parts[0].isdigit()
-            or parts[1] != found.s
-        ):
-            raise DefectError(f"topic {outer.topic!r} is not orderbook.N.{found.s}")
+        if parts[1] != found.s:
+            raise DefectError(f"s {found.s!r} is not the topic's {parts[1]!r}")
         if outer.ts is UNSET:
             raise DefectError("Object missing required field `ts`")
         draft.elements = len(found.b) + len(found.a)
@@ -150,7 +148,7 @@ class BybitParser(FrameParser):
                 # u = 1 is the first message after the venue's service restarted
                 snapshot=_is_snapshot(outer) or found.u == 1,
                 bids=found.b, asks=found.a, link=Link(found.u, found.u, found.u - 1),
-                depth=int(parts[0]),
+                depth=_DEPTHS[parts[0]],
             )
         )  # fmt: skip
 
@@ -173,8 +171,9 @@ class BybitParser(FrameParser):
             events.append(Event(Kind.MARK, symbol, at, price=found.mark, ref=index))
         if found.open_interest is not UNSET:
             events.append(Event(Kind.OPEN_INTEREST, symbol, at, qty=found.open_interest))
-        if isinstance(found.funding_rate, float):  # "" for dated contracts; interval not told
-            events.append(Event(Kind.FUNDING, symbol, at, price=found.funding_rate))
+        if found.funding_rate:  # the message does not say the interval
+            rate = msgspec.convert(found.funding_rate, Rate, strict=False)
+            events.append(Event(Kind.FUNDING, symbol, at, price=rate))
         self.figures(events, draft)
 
     def _bars(self, outer: _Outer, draft: Draft, parts: list[str]) -> None:

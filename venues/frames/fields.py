@@ -22,7 +22,8 @@ Ms = Annotated[int, Meta(ge=1, le=_INT64_MAX // 1_000_000)]
 Us = Annotated[int, Meta(ge=1, le=_INT64_MAX // 1_000)]
 Seconds = Annotated[int, Meta(ge=1, le=_INT64_MAX // 1_000_000_000)]
 Name = Annotated[str, Meta(min_length=1, max_length=64)]
-Digits = Annotated[str, Meta(pattern=r"^[0-9]{1,13}(\.[0-9]{1,20})?\Z")]  # kept for a checksum
+_DIGITS = r"^[0-9]{1,13}(\.[0-9]{1,20})?\Z"
+Digits = Annotated[str, Meta(pattern=_DIGITS)]  # kept for a checksum
 SecondsText = Annotated[str, Meta(pattern=r"^[0-9]{1,10}(\.[0-9]{1,9})?\Z")]
 Stamp = Annotated[datetime, Meta(tz=True)]  # RFC 3339
 
@@ -37,6 +38,12 @@ _NUMBER = re.compile(rb"[0-9]{1,13}(\.[0-9]{1,20})?([eE]-?[0-9]{1,2})?")
 
 class DefectError(Exception):
     """A message breaks a rule of its venue; `str()` names the field and what is wrong with it."""
+
+
+def words(error: Exception) -> str:
+    """What is wrong with which field, for people: the bounds above are written for floats."""
+    text = str(error).replace(f"> {_BELOW_ZERO}", ">= 0.0")
+    return text.replace(f"`str` matching regex {_DIGITS!r}", "digits as text")
 
 
 def stamp_ns(stamp: datetime) -> int:

@@ -6,7 +6,18 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from schemas.kinds import Kind, Side
-from venues.frames.fields import DefectError, Id, Name, Price, Qty, Stamp, level, stamp_ns, written
+from venues.frames.fields import (
+    DefectError,
+    Id,
+    Name,
+    Price,
+    Qty,
+    Stamp,
+    level,
+    stamp_ns,
+    words,
+    written,
+)
 from venues.frames.parsed import Book, Event
 from venues.frames.parser import UNREADABLE, Draft, FrameParser
 from venues.frames.venue import Checksum, Proof, Venue, control, data, unused
@@ -136,7 +147,7 @@ class KrakenParser(FrameParser):
                 made = self._book(raw, draft.symbol, snapshot=outer.type == "snapshot")
             except UNREADABLE as error:
                 draft.elements += 1  # how many levels it had is not known
-                draft.refuse(1, f"book: {error}", book=draft.symbol)
+                draft.refuse(1, f"book: {words(error)}", book=draft.symbol)
             else:
                 draft.elements += made.n_rows
                 draft.add(made)

@@ -6,7 +6,19 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType, field
 
 from schemas.kinds import Kind, Side
-from venues.frames.fields import MS_NS, DefectError, Digits, Id, Ms, Name, Price, Qty, Rate, level
+from venues.frames.fields import (
+    MS_NS,
+    DefectError,
+    Digits,
+    Id,
+    Ms,
+    Name,
+    Price,
+    Qty,
+    Rate,
+    level,
+    words,
+)
 from venues.frames.parsed import Book, Event, Link
 from venues.frames.parser import UNREADABLE, Draft, FrameParser
 from venues.frames.venue import Checksum, Proof, Venue, control, data, unused
@@ -146,7 +158,7 @@ class OkxParser(FrameParser):
                 )  # fmt: skip
             except UNREADABLE as error:
                 draft.elements += 1  # how many levels it had is not known
-                draft.refuse(1, f"{draft.stream}: {error}", book=draft.symbol)
+                draft.refuse(1, f"{draft.stream}: {words(error)}", book=draft.symbol)
             else:
                 draft.elements += made.n_rows
                 draft.add(made)

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from operators.market.books.words import OrderAction
 from schemas.kinds import NO_ID, NO_SYMBOL, Flag, Kind, Side
 from schemas.rows import MarketRows, dtypes
 
@@ -49,8 +50,9 @@ class Link(NamedTuple):
 class Book(NamedTuple):
     """One venue message about one order book: BOOK rows, bids before asks, in written order.
 
-    `orders` is not empty where the book is kept order by order: then it holds the venue's order id
-    of each row (the rows' `ref_id`), and quantity 0 removes that order.
+    `orders` is not empty where the book is kept order by order: the venue's order id of each row
+    (the rows' `ref_id`), and in `actions` what happens to it (the rows' `code`). Such rows are no
+    levels; `order_rows` turns them into what `L3Books` reads.
     """
 
     symbol: int
@@ -64,6 +66,7 @@ class Book(NamedTuple):
     bid_texts: Texts = ()  # the digits, where the venue's checksum is over them
     ask_texts: Texts = ()
     orders: Sequence[int] = ()
+    actions: Sequence[OrderAction] = ()
 
     @property
     def n_rows(self) -> int:
@@ -186,7 +189,17 @@ class Account:
         return found
 
 
-_WRITTEN = ("flags", "kind", "symbol", "ts_event_ns", "ts_recv_ns", "side", "venue_seq", "ref_id")
+_WRITTEN = (
+    "flags",
+    "kind",
+    "symbol",
+    "ts_event_ns",
+    "ts_recv_ns",
+    "side",
+    "venue_seq",
+    "ref_id",
+    "code",
+)
 _FLOATS = ("price", "qty", "bid_px", "bid_qty", "ask_px", "ask_qty", "open", "high", "low", "ref")
 
 
@@ -204,6 +217,7 @@ def _add_book(columns: dict[str, list[Any]], book: Book, ts_recv_ns: int) -> int
     columns["side"] += [int(Side.BUY)] * len(book.bids) + [int(Side.SELL)] * len(book.asks)
     columns["venue_seq"] += [book.link.last if book.link else NO_SEQ] * n
     columns["ref_id"] += list(book.orders) or [NO_ID] * n
+    columns["code"] += list(book.actions) or [0] * n
     columns.setdefault("level", []).extend(book.bids)
     columns["level"].extend(book.asks)
     return n
@@ -218,6 +232,7 @@ def _add_event(columns: dict[str, list[Any]], event: Event, ts_recv_ns: int, *, 
     columns["side"].append(int(event.side))
     columns["venue_seq"].append(event.venue_seq)
     columns["ref_id"].append(NO_ID)
+    columns["code"].append(0)
     columns.setdefault("level", []).append((event.price, event.qty))
 
 

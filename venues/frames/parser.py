@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 import msgspec
 
 from schemas.kinds import NO_SYMBOL
-from venues.frames.fields import DefectError
+from venues.frames.fields import DefectError, words
 from venues.frames.parsed import (
     NO_TIME,
     Book,
@@ -111,7 +111,7 @@ class FrameParser:
         try:
             self.read(frame, draft, label)
         except UNREADABLE as error:
-            draft.kind, draft.reason = FrameClass.QUARANTINED, f"{draft.stream}: {error}"
+            draft.kind, draft.reason = FrameClass.QUARANTINED, f"{draft.stream}: {words(error)}"
             if draft.is_book and draft.symbol == NO_SYMBOL:
                 draft.symbol = self._subject(frame)
         return self._close(draft)
@@ -145,7 +145,7 @@ class FrameParser:
         if self._fixed:
             raise DefectError(f"symbol {name!r} is not one of this feed's instruments")
         if len(self.instruments) >= INSTRUMENTS_MAX:
-            raise DefectError(f"symbol {name!r} would be the {INSTRUMENTS_MAX + 1}st instrument")
+            raise DefectError(f"symbol {name!r} is one more than {INSTRUMENTS_MAX} instruments")
         self._index[name] = len(self.instruments)
         self.instruments.append(name)
         return self._index[name]
@@ -166,7 +166,7 @@ class FrameParser:
             try:
                 made = use(decoder.decode(element))
             except UNREADABLE as error:
-                draft.refuse(1, f"{draft.stream}: element {k}: {error}")
+                draft.refuse(1, f"{draft.stream}: element {k}: {words(error)}")
             else:
                 draft.add(made)
 

@@ -77,8 +77,8 @@ class BookHealth(ArrayOperator[HealthState]):
     clock, `ts_recv_ns`. Out: HealthRows, one for each status row, and one when quoting returns.
     Health is 0 unless the book is SYNCED or UNPROVABLE, else 1 minus the PENALTY of each incident,
     halved every HALF_LIFE_NS, not below 0. A stale book says so in a status row of its own.
-    Quoting begins with the first sync, if health allows, stops below STOP_BELOW, and returns when health has been
-    above RETURN_ABOVE for RETURN_AFTER_NS: at the first row from then on.
+    Quoting begins with the first sync, if health allows, stops below STOP_BELOW, and returns when
+    health has been above RETURN_ABOVE for RETURN_AFTER_NS: at the first row from then on.
     Chunks: any split gives the same bytes. State: 48 bytes per instrument.
     """
 

@@ -169,7 +169,7 @@ class BookColumns(NamedTuple):
 
 @kernel
 def lose(book: Record, reason: int) -> None:
-    """The book is gapped and waits for a snapshot; also for gaps that only the feed itself shows."""
+    """The book is gapped and waits for a snapshot; also for gaps that only the feed shows."""
     book.synced = book.open = 0
     book.reason = reason
 
@@ -233,15 +233,14 @@ def _put(state: L2State, s: int, key: float, qty: float, levels_max: int) -> Non
         else:
             remove(side, pool, place)
     elif qty > 0.0:
-        if side.n == levels_max:
+        full = side.n == levels_max
+        if not full or place < side.first + side.n:  # else the new level is the furthest itself
+            side.n -= 1 if full else 0
+            place = insert(side, pool, place)
+            pool[KEY, place], pool[QTY, place] = key, qty
+        if full:
             side.evicted += 1
-            if place == side.first + side.n:  # the new level is the furthest itself
-                side.cover = min(side.cover, pool[KEY, place - 1])
-                return
-            side.n -= 1
             side.cover = min(side.cover, pool[KEY, side.first + side.n - 1])
-        place = insert(side, pool, place)
-        pool[KEY, place], pool[QTY, place] = key, qty
 
 
 @kernel

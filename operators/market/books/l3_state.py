@@ -239,5 +239,5 @@ def enter(order: Record, slot: int, table: I8) -> None:
 
 @kernel
 def _hash(k: int, order_id: int, mask: int) -> int:
-    mixed = (order_id ^ (order_id >> 31) ^ (k * _MIX)) & _LOW
-    return ((mixed * _MIX) >> 20) & mask
+    mixed = (order_id ^ (order_id >> 31) ^ (np.int64(k) * _MIX)) & _LOW
+    return int(((mixed * _MIX) >> 20) & mask)

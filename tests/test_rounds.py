@@ -1,0 +1,238 @@
+"""Promise: ingest as a worker writes every source row and every report once, wherever it dies.
+
+Its rounds are driven by hand here: at any of them it may die, each lane having reached the log up
+to another message, and the next life goes on from what is there.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flows.encode import encode
+from flows.log.codec import encode_json
+from flows.log.errors import LogError
+from flows.log.memory import MemoryLog
+from flows.log.message import Message
+from flows.log.reader import Position
+from flows.log.stop import STOP
+from flows.log.writer import Writer
+from flows.place import Phase, Place
+from flows.rounds import rounds_on
+from operators.market.gate import Gate
+from schemas.kinds import Control, Flag, Kind
+from schemas.rows import MarketRows, concat, take
+from schemas.topics import CONTROL, MARKET, REPORTS
+from tests.worker_desk import rows_of
+from venues.simulator import Simulator
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_waiting() -> Iterator[None]:
+    """Rounds follow one another at once."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("ROUND_S", "IDLE_S", "CLOSING_S"):
+            patch.setattr(f"flows.rounds.{name}", 0.0)
+        yield
+
+
+CODE = "test"
+ROWS = 5000
+ROUNDS_MOST = 100_000
+
+
+@cache
+def feed() -> Simulator:
+    """Several instruments on several lanes."""
+    found = Simulator(seed=3, n_rows=ROWS, rate_hz=50.0)
+    assert len(found.table.active_lanes()) > 1
+    return found
+
+
+def lanes() -> list[int]:
+    return feed().table.active_lanes()
+
+
+def rounds(log: MemoryLog, writer: Writer, *, speed: float | None) -> Iterator[list[Message]]:
+    """One life of ingest: the messages of a round at a time, until it ends by itself."""
+    STOP.arm()
+    table = feed().table
+    source, numbering = rounds_on(log, writer, feed(), speed=speed, polled=lambda *told: None)
+    part = source.build_part("rounds", "all", None)
+    gate = Gate(table.arrays(), len(feed().names))
+    state = gate.initial()
+    while True:
+        try:
+            items = list(part.next_batch())
+        except StopIteration:
+            return
+        for _, parcel in items:
+            state, (good, _) = gate.step(state, parcel.market)
+            done = numbering.number(replace(parcel, market=good))
+            packed = {lane: place.pack() for lane, place in parcel.places.items()}
+            yield encode(MARKET, done.market, CODE, positions=packed.__getitem__)
+
+
+def report(lane: int, seq: int) -> dict[str, Any]:
+    """A fill as execute writes it; its envelope's number tells it from all others."""
+    first = next(each for each in feed().table.instruments if each.lane == lane)
+    return {
+        "seq": seq, "lane": lane, "ts_event_ns": 1, "ts_recv_ns": 2, "ref_id": seq,
+        "client_id": f"{lane}-{seq}-ENTRY", "instrument": first.id, "role": "ENTRY",
+        "code": "FILLED", "side": "BUY", "qty": "1", "price": "1", "fee": "0", "reason": "OK",
+    }  # fmt: skip
+
+
+class Answers:
+    """Execute, as far as ingest can see: reports now and then, and DRAINED after a last call."""
+
+    def __init__(self, log: MemoryLog, every: int) -> None:
+        self._log, self._every = log, every
+        self._n = dict.fromkeys(lanes(), 0)
+        self.drained: set[int] = set()
+
+    def after(self, round_number: int, writer: Writer) -> None:
+        for lane in lanes():
+            if lane in self.drained:
+                continue
+            if self._called(lane):
+                row = {"seq": self._n[lane], "lane": lane, "ts_event_ns": 3, "ts_recv_ns": 3}
+                self._write(writer, lane, {**row, "code": "DRAINED"})
+                self.drained.add(lane)
+            elif round_number % self._every == lane % self._every:
+                self._write(writer, lane, report(lane, self._n[lane]))
+
+    def _write(self, writer: Writer, lane: int, row: dict[str, Any]) -> None:
+        writer.append(encode_json(REPORTS, lane=lane, rows=[row], code_version=CODE))
+        self._n[lane] += 1
+
+    def _called(self, lane: int) -> bool:
+        rows = rows_of(self._log, MARKET, lane)
+        return isinstance(rows, MarketRows) and bool(np.any(rows.flags & Flag.LAST_CALL))
+
+
+def live(
+    log: MemoryLog, answers: Answers, *, n_rounds: int, lost: dict[int, bool], speed: float | None
+) -> bool:
+    """One life of at most that many rounds; of its last one only some lanes reach the log.
+
+    Returns whether it ended by itself.
+    """
+    writer = log.writer()
+    try:
+        n = 0
+        for n, messages in enumerate(rounds(log, writer, speed=speed), 1):
+            if n == n_rounds:
+                kept = [m for m in messages if not lost.get(m.lane, False)]
+                writer.append(kept)
+                return False
+            writer.append(messages)
+            answers.after(n, writer)
+            assert n < ROUNDS_MOST, "it does not come to an end"
+        return n < n_rounds
+    finally:
+        writer.close()
+
+
+def check(log: MemoryLog) -> None:
+    """Everything stands once, in order, with its own time; and every lane is closed by END."""
+    market = {lane: rows_of(log, MARKET, lane) for lane in lanes()}
+    for lane, rows in market.items():
+        np.testing.assert_array_equal(rows.seq, np.arange(rows.seq.size))
+        assert np.all(np.diff(rows.ts_recv_ns) >= 0)
+        assert rows.flags[-1] & Flag.END
+        assert np.count_nonzero(rows.flags & Flag.END) == 1
+        assert np.count_nonzero(rows.flags & Flag.LAST_CALL) == 1
+        answered = [r["ref_id"] for r in rows_of(log, REPORTS, lane) if r["code"] == "FILLED"]
+        assert rows.ref_id[rows.kind == Kind.REPORT].tolist() == answered
+    ends = {int(rows.ts_recv_ns[-1]) for rows in market.values()}
+    assert len(ends) == 1  # so that the highest lane's END row is the last of all
+    logged = concat(list(market.values()))
+    logged = take(logged, np.flatnonzero(logged.source >= 0))
+    logged = take(logged, np.lexsort((logged.source_row, logged.source)))
+    tape = concat(list(feed().read(0, 1000)))
+    tape = take(tape, np.lexsort((tape.source_row, tape.source)))
+    for name in MarketRows._fields:
+        if name != "seq":
+            np.testing.assert_array_equal(getattr(logged, name), getattr(tape, name), err_msg=name)
+
+
+@pytest.mark.parametrize("speed", [None, 1e5])
+def test_one_life_writes_everything_once(speed: float | None) -> None:
+    log = MemoryLog()
+    answers = Answers(log, every=2)
+    assert live(log, answers, n_rounds=10**9, lost={}, speed=speed)
+    assert answers.drained == set(lanes())
+    check(log)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    lives=st.lists(
+        st.tuples(st.integers(1, 6), st.lists(st.booleans(), min_size=8, max_size=8)), max_size=6
+    ),
+    every=st.integers(1, 4),
+    paced=st.booleans(),
+)
+def test_any_deaths_lose_and_double_nothing(
+    lives: list[tuple[int, list[bool]]], every: int, paced: bool
+) -> None:
+    log = MemoryLog()
+    answers = Answers(log, every)
+    speed = 2e5 if paced else None
+    for n_rounds, lost in lives:
+        live(log, answers, n_rounds=n_rounds, lost=dict(enumerate(lost)), speed=speed)
+    live(log, answers, n_rounds=10**9, lost={}, speed=speed)
+    check(log)
+
+
+def test_what_ends_together_ends_together_after_a_death_between() -> None:
+    log = MemoryLog()
+    answers = Answers(log, every=2)
+    writer = log.writer()
+    for n, messages in enumerate(rounds(log, writer, speed=None)):
+        ends = [m for m in messages if Place.of(m).phase is Phase.ENDED]
+        writer.append(ends[-1:] or messages)  # of the last round only the highest lane's
+        answers.after(n, writer)
+        if ends:
+            break
+    writer.close()
+    live(log, answers, n_rounds=10**9, lost={}, speed=None)
+    check(log)
+
+
+def test_commands_stand_in_the_lowest_lane_once() -> None:
+    log = MemoryLog()
+    answers = Answers(log, every=3)
+    writer = log.writer()
+    rows = [
+        {"seq": n, "ts_recv_ns": 7, "command": each.name}
+        for n, each in enumerate([Control.HALT, Control.RESUME])
+    ]
+    writer.append(encode_json(CONTROL, lane=0, rows=rows, code_version=CODE))
+    writer.close()
+    for _ in range(3):
+        live(log, answers, n_rounds=2, lost={}, speed=None)
+    live(log, answers, n_rounds=10**9, lost={}, speed=None)
+    found = {lane: rows_of(log, MARKET, lane) for lane in lanes()}
+    codes = {lane: each.code[each.kind == Kind.CONTROL].tolist() for lane, each in found.items()}
+    assert codes == {lane: [1, 2] if lane == min(lanes()) else [] for lane in lanes()}
+    check(log)
+
+
+def test_a_place_survives_its_bytes() -> None:
+    place = Place(7, Position(3, 2), Position(1, 0), Phase.CALLED)
+    message = Message("market.v1", 0, 0, 0, 1, 0, 0, 1, CODE, place.pack(), b"")
+    assert Place.of(message) == place
+    assert Place.of(None) == Place()
+
+
+def test_another_writers_message_is_refused() -> None:
+    message = Message("market.v1", 2, 5, 5, 1, 0, 0, 1, CODE, bytes(8), b"")
+    with pytest.raises(LogError, match=r"market.v1 lane 2, seq 5: .* --deployment"):
+        Place.of(message)

@@ -1,0 +1,182 @@
+"""Promise: `trifecta up` starts the workers that a desk needs, and shows how each of them is."""
+
+import json
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from cli.desk_status import status_json, status_line, status_table
+from cli.supervisor import Status, Worker
+from cli.up import FIRST_PORT, Request, free_ports, plan_workers
+from flows.health import HOST
+from flows.settings import SettingsError
+from tests.test_cli import refusal, trifecta
+
+PORTS = range(9470, 9480)
+
+
+def commands(request: Request, n_lanes: int = 8) -> list[str]:
+    """Command lines without the interpreter."""
+    found = []
+    for worker in plan_workers(request, n_lanes, PORTS):
+        assert worker.command[:4] == (sys.executable, "-m", "cli.main", "worker")
+        found.append(" ".join(worker.command[4:]))
+    return found
+
+
+def test_a_desk_without_ingest_is_four_workers() -> None:
+    assert commands(Request()) == [
+        "features --state runs/desk --port 9470",
+        "decide --state runs/desk --port 9471",
+        "execute --state runs/desk --port 9472",
+        "account --state runs/desk --port 9473",
+    ]
+
+
+def test_lane_groups_tapes_and_a_deployment(tmp_path: Path) -> None:
+    tapes = (tmp_path / "a.parquet", tmp_path / "b.parquet")
+    for tape in tapes:
+        tape.touch()
+    found = commands(
+        Request(
+            deployment="two",
+            lanes=("0-3", "4-7"),
+            tapes=tapes,
+            speed=20.0,
+            from_utc="2014-05-02T12:00",
+            to_utc="2014-05-02T13:00",
+            mode="shadow",
+            cadence="tick",
+            balance="5000",
+        )
+    )
+    own = "--deployment two --state runs/desk-two"
+    assert found == [
+        f"features {own} --port 9470 --lanes 0-3",
+        f"features {own} --port 9471 --lanes 4-7",
+        f"decide {own} --port 9472",
+        f"execute {own} --port 9473",
+        f"account {own} --port 9474",
+        f"ingest {own} --port 9475 --tape {tapes[0]} --tape {tapes[1]} --speed 20.0 "
+        "--from 2014-05-02T12:00 --to 2014-05-02T13:00 --mode shadow --cadence tick --balance 5000",
+    ]
+
+
+def test_names_are_those_of_the_logs() -> None:
+    workers = plan_workers(Request(lanes=("0-3", "4-7"), simulate=True), 8, PORTS)
+    assert [worker.name for worker in workers] == [
+        "features-0-3", "features-4-7", "decide-0-7", "execute-0-7", "account-0-7", "ingest-0-7",
+    ]  # fmt: skip
+
+
+# fmt: off
+REFUSED = [  # options, what is said
+    (["--lanes", "0-3"],                       "lane 4 is in none of them"),
+    (["--lanes", "0-4", "--lanes", "4-7"],     "lane 4 is in 2 of them"),
+    (["--lanes", "0-8"],                       "7 at most"),
+    (["--lanes", "x"],                         "lanes must be"),
+    (["--tape", "no.parquet"],                 "no.parquet: there is no such file"),
+    (["--simulate", "--tape", "no.parquet"],   "either tapes or --simulate"),
+    (["--speed", "2"],                         "--speed: for a desk that ingests"),
+    (["--mode", "paper", "--cadence", "1s"],   "--mode, --cadence: for a desk that ingests"),
+    (["--simulate", "--from", "2014-05-02"],   "--from and --to cut tapes"),
+    (["--simulate", "--mode", "backtest"],     "mode must be one of paper, shadow"),
+    (["--simulate", "--speed", "0"],           "speed must be a positive multiple"),
+    (["--simulate", "--cadence", "often"],     "cadence must be"),
+    (["--simulate", "--balance", "-1"],        "balance must be an amount"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("options", "said"), REFUSED, ids=[r[1] for r in REFUSED])
+def test_refused_before_anything_is_started(tmp_path: Path, options: list[str], said: str) -> None:
+    state = tmp_path / "desk"
+    assert said in refusal(trifecta("up", *options, "--state", state))
+    assert not state.exists()
+
+
+def test_a_second_desk_in_the_same_folder_is_refused(tmp_path: Path) -> None:
+    from flows.log.lock import FileLock
+
+    lock = FileLock(tmp_path / "up.lock")
+    try:
+        assert "runs a desk there; stop it" in refusal(trifecta("up", "--state", tmp_path))
+    finally:
+        lock.release()
+
+
+def test_ports_are_those_asked_for_or_any_that_are_free() -> None:
+    found = free_ports(3, None)
+    assert len(set(found)) == 3
+    assert min(found) >= FIRST_PORT
+    with socket.socket() as taken:
+        taken.bind((HOST, found[1]))
+        taken.listen()
+        assert found[1] not in free_ports(3, None)
+        with pytest.raises(SettingsError, match=rf"port {found[1]} of {HOST} is not free; the 3"):
+            free_ports(3, found[1] - 1 if found[1] == found[0] + 1 else found[1])
+
+
+def status(**changes: object) -> Status:
+    worker = Worker("features", "0-3", ("x",), 9470)
+    values: dict[str, object] = {
+        "worker": worker, "phase": "up", "state": "running", "healthy": True, "pid": 4711,
+        "rows_per_s": 1830.4, "lag": 0, "last_seq": 1234567, "event_time_ns": 1399032007 * 10**9,
+        "restarts": 0, "last_error": "", "log": Path("runs/desk/logs/features-0-3.log"),
+    }  # fmt: skip
+    return Status(**{**values, **changes})  # type: ignore[arg-type]
+
+
+def shown(*statuses: Status, width: int) -> list[str]:
+    console = Console(width=width, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    console.print(status_table(statuses, title="desk", logs=Path("runs/desk/logs"), width=width))
+    return [line.rstrip() for line in console.export_text().splitlines()]
+
+
+DOWN = {
+    "phase": "down", "state": "restart in 4 s", "healthy": False, "pid": None, "rows_per_s": None,
+    "lag": None, "restarts": 3, "last_error": "rows were not acknowledged",
+}  # fmt: skip
+
+
+def test_the_table_has_a_line_per_worker_and_its_errors_below() -> None:
+    lines = shown(status(), status(**DOWN), width=120)
+    assert lines[0] == "desk  1 of 2 up, logs in runs/desk/logs/"
+    assert " ".join(lines[2].split()) == (
+        "flow lanes state rows/s lag last seq event time restarts pid"
+    )
+    assert " ".join(lines[3].split()) == (
+        "features 0-3 ● running 1,830 0 1,234,567 2014-05-02 12:00:07 0 4711"
+    )
+    assert " ".join(lines[4].split()) == (
+        "features 0-3 ● restart in 4 s - - 1,234,567 2014-05-02 12:00:07 3 -"
+    )
+    assert lines[6] == "features-0-3  rows were not acknowledged"
+
+
+@pytest.mark.parametrize("width", [80, 110, 200])
+def test_no_figure_is_cut_off(width: int) -> None:
+    lines = shown(status(last_seq=987_654_321, lag=54_321), status(**DOWN), width=width)
+    assert not any("…" in line for line in lines)
+    assert "987,654,321" in lines[3]
+    assert "restart in 4 s" in lines[4]
+
+
+def test_what_a_worker_waits_for_stands_below_the_table() -> None:
+    lines = shown(status(state="waiting for ingest's first record"), width=80)
+    assert "● waiting " in lines[3]
+    assert lines[5] == "features-0-3  waiting for ingest's first record"
+
+
+def test_a_line_and_json_hold_the_same() -> None:
+    line = status_line(status(**DOWN))
+    assert line.split(" ", 1)[1] == (
+        "features 0-3: restart in 4 s, - rows/s, lag -, last seq 1,234,567, event time "
+        "2014-05-02 12:00:07, restarts 3, pid -; last error: rows were not acknowledged"
+    )
+    said = json.loads(json.dumps(status_json(status())))
+    assert said["event_time_ns"] == 1399032007 * 10**9
+    assert (said["flow"], said["port"], said["last_error"]) == ("features", 9470, None)
