@@ -10,6 +10,7 @@ The environment says the same as TRIFECTA_DESK_CADENCE or TRIFECTA_DESK_SAFETY__
 wins over the file; an option of the command wins over both.
 """
 
+import json
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,6 +31,7 @@ from operators.risk.safety import SafetyRules
 
 FILE = Path("trifecta.toml")
 PREFIX = "TRIFECTA_DESK_"
+_PLAIN = ("mode", "cadence", "balance", "operator")
 CADENCE = "cadence_ns"  # a lane's rule that is set as `cadence`
 
 
@@ -98,6 +100,16 @@ def settings_of(file: Path | None, options: Mapping[str, Any]) -> RunSettings:
         raise SettingsError(f"{where}: {name}: {why}; see docs/operations.md") from None
     known = found.model_dump(exclude_none=True)
     return RunSettings(**{**known, **{k: v for k, v in options.items() if v is not None}})
+
+
+def settings_toml(settings: RunSettings) -> str:
+    """The same settings as a file for `settings_of`; the seed is an option of the market alone."""
+    lines = [f"{name} = {json.dumps(getattr(settings, name))}" for name in _PLAIN
+             if getattr(settings, name) is not None]  # fmt: skip
+    for table in ("lane", "safety", "venue"):
+        lines += [f"[{table}]"]
+        lines += [f"{name} = {value!r}" for name, value in getattr(settings, table).items()]
+    return "\n".join(lines) + "\n"
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -59,13 +59,17 @@ def status_table(
         ),
         Padding(table, (1, 0, 0, 0)),
     ]
-    notes = [(status.worker.name, *note) for status in statuses for note in _notes(status)]
-    if notes:
+    names: dict[tuple[str, str], list[str]] = {}  # often many say the same
+    for status in statuses:
+        for note in _notes(status):
+            names.setdefault(note, []).append(status.worker.name)
+    if names:
         below = Table.grid(padding=(0, 2, 0, 0))
         below.add_column(no_wrap=True)
         below.add_column(overflow="fold")
-        for name, text, style in notes:
-            below.add_row(Text(name, style=style), Text(text, style=style))
+        for (text, style), who in names.items():
+            more = f" and {len(who) - 1} more" if len(who) > 1 else ""
+            below.add_row(Text(who[0] + more, style=style), Text(text, style=style))
         parts.append(Padding(below, (1, 0, 0, 0)))
     return Group(*parts)
 

@@ -37,6 +37,14 @@ Desk = Annotated[
     str | None,
     typer.Option("--deployment", metavar="NAME", help="A desk of workers instead of a run."),
 ]
+Rows = Annotated[
+    int | None,
+    typer.Option(metavar="N", min=1, help="Rows of the made-up market; 500000 if not given."),
+]
+Rate = Annotated[
+    float | None,
+    typer.Option(metavar="HZ", min=0.01, help="Its rows per second; 50 if not given."),
+]
 Cadence = Annotated[
     str | None,
     typer.Option(metavar="TIME", help="How often to decide: tick, 500ms, 1s (if not given), 2m."),
@@ -94,14 +102,8 @@ def run(
             "is a folder.",
         ),
     ] = None,
-    rows: Annotated[
-        int | None,
-        typer.Option(metavar="N", min=1, help="Rows of the made-up market; 500000 if not given."),
-    ] = None,
-    rate: Annotated[
-        float | None,
-        typer.Option(metavar="HZ", min=0.01, help="Its rows per second; 50 if not given."),
-    ] = None,
+    rows: Rows = None,
+    rate: Rate = None,
     profile: Annotated[
         str,
         typer.Option(
@@ -110,7 +112,11 @@ def run(
         ),
     ] = "embedded",
     topology: Annotated[
-        str, typer.Option(metavar="fused", help="How the chain is spread over processes.")
+        str,
+        typer.Option(
+            metavar="fused|split",
+            help="One process, or a worker per flow on Kafka, in market time (--speed).",
+        ),
     ] = "fused",
     mode: Annotated[
         str | None,
@@ -173,8 +179,8 @@ def run(
         settings = settings_of(
             config,
             {
-                "mode": mode, "cadence": cadence, "balance": balance, "seed": seed,
-                "operator": operator,
+                "mode": mode or ("paper" if topology == "split" else None), "cadence": cadence,
+                "balance": balance, "seed": seed, "operator": operator,
             },
         )  # fmt: skip
         request = Request(
@@ -226,12 +232,8 @@ def worker(
     simulate: Annotated[
         bool, typer.Option("--simulate", help="Ingest: a made-up market instead of tapes.")
     ] = False,
-    rows: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Rows of the made-up market.")
-    ] = None,
-    rate: Annotated[
-        float | None, typer.Option(metavar="HZ", min=0.01, help="Its rows per second.")
-    ] = None,
+    rows: Rows = None,
+    rate: Rate = None,
     speed: Annotated[
         float, typer.Option(metavar="X", min=0.0, help="Multiple of real time; 0 is all it can.")
     ] = 1.0,
@@ -305,12 +307,8 @@ def up(
         str | None,
         typer.Option(metavar="paper|shadow", help="Shadow decides and sends no order."),
     ] = None,
-    cadence: Annotated[
-        str | None, typer.Option(metavar="TIME", help="How often to decide: tick, 500ms, 1s, 2m.")
-    ] = None,
-    balance: Annotated[
-        str | None, typer.Option(metavar="MONEY", help="What the desk starts with.")
-    ] = None,
+    cadence: Cadence = None,
+    balance: Balance = None,
     from_: Annotated[
         str | None, typer.Option("--from", metavar="UTC", help="First moment of the tapes to read.")
     ] = None,
@@ -333,6 +331,12 @@ def up(
             help="First port of the workers' /healthz and /metrics; any free ones if not given.",
         ),
     ] = None,
+    rows: Rows = None,
+    rate: Rate = None,
+    seed: Annotated[
+        int | None, typer.Option(metavar="N", min=0, help="Of --simulate; 0 if not given.")
+    ] = None,
+    config: Config = None,
     json: Json = False,
 ) -> None:
     """Run a whole desk on Kafka: one worker per flow, restarted when it crashes.
@@ -347,7 +351,7 @@ def up(
 
         request = Request(
             deployment, tuple(lanes or ()), tuple(tape or ()), simulate, speed, from_, to, mode,
-            cadence, balance, state, port, json,
+            cadence, balance, state, port, json, rows, rate, seed, config,
         )  # fmt: skip
         code = run_desk(request)
     raise typer.Exit(code)
@@ -460,6 +464,17 @@ def bench_chain(json: Json = False) -> None:
 
     with told():
         from bench.chain import main as measure
+
+        measure(json)
+
+
+@bench.command("book")
+def bench_book(json: Json = False) -> None:
+    """Level updates per second of a full-depth recorded book, beside the cost of reading them."""
+    from cli.errors import told
+
+    with told():
+        from bench.book import main as measure
 
         measure(json)
 

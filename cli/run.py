@@ -62,10 +62,10 @@ class Request:
     def __post_init__(self) -> None:
         if self.profile not in ("memory", "embedded", "kafka"):
             raise SettingsError(f"profile must be memory, embedded or kafka, was {self.profile!r}")
+        if self.topology not in ("fused", "split"):
+            raise SettingsError(f"topology must be fused or split, was {self.topology!r}")
         if self.topology == "split":
-            raise SettingsError("topology split is not available yet; use fused")
-        if self.topology != "fused":
-            raise SettingsError(f"topology must be fused, was {self.topology!r}")
+            self._check_split()
         if self.simulate + bool(self.tapes) + (self.from_topic is not None) > 1:
             raise SettingsError("a run has either tapes, --simulate or --from-topic")
         if not self.simulate and (self.rows is not None or self.rate_hz is not None):
@@ -77,10 +77,27 @@ class Request:
         if self.speed is not None and not 0.0 < self.speed < float("inf"):
             raise SettingsError(f"speed must be a positive multiple, was {self.speed}")
 
+    def _check_split(self) -> None:
+        if self.profile != "kafka":
+            raise SettingsError("topology split needs --profile kafka: workers share brokers alone")
+        if self.speed is None:
+            raise SettingsError(
+                "topology split needs --speed: reports come back while the market goes on, so its "
+                "time must pass at some multiple of real time, such as 20"
+            )
+        if self.settings.mode == "backtest":
+            raise SettingsError("workers run in mode paper or shadow; a backtest is fused")
+        if self.batch_rows is not None or self.from_topic is not None:
+            raise SettingsError("--batch and --from-topic belong to topology fused")
+
 
 def run(request: Request) -> int:
     """Run the desk as asked; returns the exit code. Known errors go through `cli.errors.told`."""
     console = talk()
+    if request.topology == "split":
+        from cli.run_split import run_split
+
+        return run_split(request, console)
     cut = {
         "from_ns": parse_utc(request.from_utc, option="--from") if request.from_utc else None,
         "to_ns": parse_utc(request.to_utc, option="--to") if request.to_utc else None,
@@ -112,7 +129,7 @@ def _run_feed(request: Request, console: Console, cut: dict[str, int | None], fe
         )
         return _run(request, console, folder, log, feed, record, model)
     except KeyboardInterrupt:  # outside of the flow, which stops by itself
-        console.print(f"stopped; {_again(request, folder)}", style="yellow", soft_wrap=True)
+        console.print(f"stopped; {again(request, folder)}", style="yellow", soft_wrap=True)
         return STOPPED
     finally:
         log.close()
@@ -149,7 +166,7 @@ def _run(
     if ended == "stopped":
         console.print(
             f"stopped after a snapshot at row {progress.rows:,} of {feed.n_rows:,}; "
-            + _again(request, folder),
+            + again(request, folder),
             style="yellow",
             soft_wrap=True,
         )
@@ -168,7 +185,7 @@ def _name(request: Request, feed: Feed) -> str:
     return name + (f"+{len(feed.names) - 1}" if len(feed.names) > 1 else "")
 
 
-def _again(request: Request, folder: Path) -> str:
+def again(request: Request, folder: Path) -> str:
     """How a run that was stopped goes on."""
     if request.profile == "memory":
         return "a run in memory ends with it"

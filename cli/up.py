@@ -51,6 +51,10 @@ class Request:
     state: Path | None = None
     first_port: int | None = None
     json: bool = False
+    rows: int | None = None
+    rate_hz: float | None = None
+    seed: int | None = None
+    config: Path | None = None
 
     def __post_init__(self) -> None:
         if self.simulate and self.tapes:
@@ -61,6 +65,8 @@ class Request:
                 f"{', '.join(of_ingest)}: for a desk that ingests; name tapes with --tape, or "
                 "--simulate, or give them to 'trifecta worker ingest'"
             )
+        if not self.simulate and (self.rows is not None or self.rate_hz is not None):
+            raise SettingsError("--rows and --rate belong to --simulate; cut a tape with --from")
         if self.simulate and (self.from_utc or self.to_utc):
             raise SettingsError("--from and --to cut tapes; --simulate has none")
         for option, moment in (("--from", self.from_utc), ("--to", self.to_utc)):
@@ -98,15 +104,30 @@ class Request:
         return {
             "--speed": self.speed, "--from": self.from_utc, "--to": self.to_utc,
             "--mode": self.mode, "--cadence": self.cadence, "--balance": self.balance,
+            "--rows": self.rows, "--rate": self.rate_hz, "--seed": self.seed,
+            "--config": self.config,
         }  # fmt: skip
 
 
 def up(request: Request) -> int:
     """Run the desk until its workers have finished or it is stopped; returns the exit code."""
+    console = talk()
+    outcome = supervise(request, console)
+    said = {
+        "finished": "all workers have finished",
+        "refused": f"no worker is left; not all have finished: see {request.folder / 'logs'}",
+        "stopped": "stopped; the same command goes on",
+    }
+    console.print(said[outcome], style="" if outcome == "finished" else "yellow", soft_wrap=True)
+    return EXIT_CODES[outcome]
+
+
+def supervise(request: Request, console: Console) -> Outcome:
+    """Make the topics, run the workers and show how they are."""
     plans = planned_topics()
     n_lanes = next(plan.partitions for plan in plans if plan.name == MARKET.name)
     check_groups(request.lanes, n_lanes)
-    folder, console = request.folder, talk()
+    folder = request.folder
     folder.mkdir(parents=True, exist_ok=True)
     try:
         lock = FileLock(folder / "up.lock")
@@ -119,16 +140,9 @@ def up(request: Request) -> int:
         ports = free_ports(len(request.lanes) + 5, request.first_port)
         supervisor = Supervisor(plan_workers(request, n_lanes, ports), folder / "logs")
         with _shown(request, console) as watch:
-            outcome = supervisor.run(watch)
+            return supervisor.run(watch)
     finally:
         lock.release()
-    said = {
-        "finished": "all workers have finished",
-        "refused": f"no worker is left; not all have finished: see {folder / 'logs'}",
-        "stopped": "stopped; the same command goes on",
-    }
-    console.print(said[outcome], style="" if outcome == "finished" else "yellow", soft_wrap=True)
-    return EXIT_CODES[outcome]
 
 
 def plan_workers(request: Request, n_lanes: int, ports: Sequence[int]) -> list[Worker]:

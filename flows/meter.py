@@ -23,7 +23,9 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 POLL_S_MAX = 10.0  # a loop that has not polled for longer hangs
-START_S_MAX = 180.0  # before the first poll: kernels compile for 40 s, log and broker are read back
+START_S_MAX = (
+    180.0  # the same until the first batch is through: kernels compile, logs are read back
+)
 RATE_S = 5  # rows per second are those of the last five whole seconds
 STATES = ("starting", "waiting", "running", "draining", "finished")
 STEP_S = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)  # upper bounds
@@ -90,7 +92,7 @@ class Meter(Collector):
         self._own, self._clock = (flow, lanes), clock
         self._lock = threading.Lock()
         self._begun_s = self._polled_s = clock()
-        self._has_polled = False
+        self._has_stepped = False  # since it was starting
         self._state = "starting"
         self._failure: str | None = None  # since the last poll
         self._last_error: str | None = None
@@ -107,7 +109,6 @@ class Meter(Collector):
     def beat(self) -> None:
         """The loop has polled. An error before it did not end the loop, and is past."""
         self._polled_s = self._clock()
-        self._has_polled = True
         self._failure = None
 
     def read(self, n_rows: int, latest_ts_recv_ns: int) -> None:
@@ -127,6 +128,7 @@ class Meter(Collector):
     def stepped(self, seconds: float, n_rows: int) -> None:
         """A batch went through."""
         with self._lock:
+            self._has_stepped = True
             self._step_s.add(seconds)
             self._step_rows.add(n_rows)
 
@@ -151,7 +153,7 @@ class Meter(Collector):
         with self._lock:
             self._state = text
             self._polled_s = self._clock()
-            self._has_polled = self._has_polled and text != "starting"
+            self._has_stepped = self._has_stepped and text != "starting"
 
     def trouble(self) -> str | None:
         """Why the worker is not healthy; None if it is."""
@@ -161,10 +163,7 @@ class Meter(Collector):
             if self._state == "finished":
                 return None
             silent_s = self._clock() - self._polled_s
-            if not self._has_polled:
-                hangs = silent_s > START_S_MAX
-                return f"{self._state} for {silent_s:.0f} s without a poll" if hangs else None
-            if silent_s > POLL_S_MAX:
+            if silent_s > (POLL_S_MAX if self._has_stepped else START_S_MAX):
                 return f"the flow's loop has not polled for {silent_s:.0f} s"
             return None
 

@@ -3,10 +3,14 @@
 import hashlib
 import importlib.util
 import json
+import logging
 import os
 import shutil
+import sqlite3
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import cache
+from itertools import count
 from pathlib import Path
 from types import TracebackType
 
@@ -14,6 +18,8 @@ from bytewax.dataflow import Dataflow
 from bytewax.recovery import RecoveryConfig, init_db_dir
 
 from flows.log.lock import FileLock, HeldError
+
+_log = logging.getLogger(__name__)
 
 ROOMS = ("schemas", "operators", "models", "venues", "flows")  # everything that shapes a row
 _WAYS_OUT = {
@@ -98,7 +104,10 @@ class RecoveryDir:
         file, store = self.path / "manifest.json", self.path / "store"
         if file.exists():
             _compare(file, self.manifest)
-            return
+            damage = _damage(store)
+            if damage is None:
+                return
+            _set_aside(store, damage)
         # The manifest comes last, so a store without one was never used: begin again.
         shutil.rmtree(store, ignore_errors=True)
         store.mkdir()
@@ -147,6 +156,37 @@ def _compare(file: Path, manifest: Manifest) -> None:
             raise RecoveryError(
                 f"{file.parent}: {name} was {_short(before)} and is now {_short(now)}; {way_out}"
             )
+
+
+def _damage(store: Path) -> str | None:
+    """What is wrong with the files of a store; None if nothing is."""
+    files = sorted(store.glob("*.sqlite3"))
+    if not files:
+        return "its files are gone"
+    for file in files:
+        try:
+            with closing(sqlite3.connect(file)) as db:
+                found = db.execute("PRAGMA quick_check(1)").fetchone()[0]
+        except sqlite3.DatabaseError as error:
+            found = str(error)
+        if found != "ok":
+            return f"{file.name}: {found}"
+    return None
+
+
+def _set_aside(store: Path, damage: str) -> None:
+    """Keep a damaged store for who wants to look at it: all it held can be derived again."""
+    kept = next(
+        place for n in count(1) if not (place := store.with_name(f"store.damaged-{n}")).exists()
+    )
+    if store.exists():
+        store.rename(kept)
+    _log.warning(
+        "the recovery store is damaged (%s) and was set aside as %s; every row is derived again "
+        "from the beginning, and what the log holds already is left out",
+        damage,
+        kept,
+    )
 
 
 def _short(value: object) -> str:

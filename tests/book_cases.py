@@ -40,7 +40,7 @@ def message(
     """The rows of one venue message; its last row is flagged if it is whole."""
     lane, symbol = MARKETS[k][:2]
     flags = SNAP if snapshot else 0
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"lane": lane, "symbol": symbol, "side": side, "price": price, "qty": qty, "flags": flags,
          "venue_seq": number}
         for side, price, qty in levels

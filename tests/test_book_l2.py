@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from operators.market.books.l2 import BookTopRows, L2Books
 from operators.market.books.l2_state import BookTerms, L2State, is_whole, levels, qty_at
 from operators.market.books.sides import ASK, BID, FIRST_LEVELS
-from operators.market.books.words import BookReason
+from operators.market.books.words import BookReason, BookState
 from schemas.kinds import Kind
 from schemas.rows import MarketRows, take
 from tests.book_cases import BUY, SELL, Level, SlowBook, market, message, table
@@ -39,7 +39,7 @@ def side_of(state: L2State, s: int, n: int = 400) -> list[tuple[float, float]]:
     return list(zip(price[:found].tolist(), qty[:found].tolist(), strict=True))
 
 
-def top(rows: BookTopRows, i: int = -1) -> tuple[float, float, float, float]:
+def top(rows: BookTopRows, i: int = -1) -> tuple[float, ...]:
     return tuple(float(c[i]) for c in (rows.bid_px, rows.bid_qty, rows.ask_px, rows.ask_qty))
 
 
@@ -167,6 +167,19 @@ def test_other_rows_and_unknown_markets_are_passed_over() -> None:
     rows = market(START[:2], trade, [{**START[2], "source_row": 2}], unknown)
     _, out = run(rows)
     assert (out.seq.tolist(), top(out)) == ([3], (99.0, 1.0, 101.0, 3.0))
+
+
+@pytest.mark.parametrize("state", list(BookState))
+def test_what_a_status_row_says_of_the_book(state: BookState) -> None:
+    """A gap that ingest saw and the rows of the book do not show, until the next snapshot."""
+    status = [{**START[0], "kind": Kind.BOOK_STATUS, "code": state, "reason": R.SEQUENCE_GAP}]
+    other = [{**status[0], "symbol": 1}]
+    change = message([(BUY, 99.5, 4.0)], number=2)
+    _, out = run(market(START, other, change, status, change, START))
+    lost = state in (BookState.GAP, BookState.RESYNC, BookState.CHECKSUM_FAIL, BookState.HALTED)
+    assert out.synced.tolist() == [1, 1, 0 if lost else 1, 1]
+    assert out.reason.tolist() == [0, 0, R.SEQUENCE_GAP if lost else 0, 0]
+    assert out.epoch.tolist() == [1, 1, 1, 2]
 
 
 def test_a_wrong_table_of_terms_is_refused() -> None:

@@ -7,13 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 
+from bench.book import compare
 from operators.market.books.l2 import BookTopRows, L2Books
 from operators.market.books.l2_state import BookTerms
 from schemas.kinds import Flag
 from schemas.rows import MarketRows, concat, take
+from tests.check_operator import digest
 from venues.tape import open_tapes
 
 Find = Callable[[str], Path]
@@ -47,28 +48,12 @@ def books(path: Path, *, levels_max: int = 31_250) -> L2Books:
     return L2Books(instruments, terms, levels_max=levels_max)
 
 
-def compared(top: BookTopRows, quotes: Path) -> tuple[int, int, int]:
-    """Delta messages without a quote before them, compared, and equal in all four columns."""
-    names = ["seq", "bid_px", "bid_sz", "ask_px", "ask_sz"]
-    number, *quoted = (c.to_numpy() for c in pq.read_table(quotes, columns=names).columns)
-    assert (np.diff(number) >= 0).all(), "quotes must be in the order of their numbers"
-    delta = top.snapshot == 0
-    at = np.searchsorted(number, top.venue_seq[delta], side="right") - 1
-    equal = np.ones(at.size, np.bool_)
-    for ours, theirs in zip(
-        (top.bid_px, top.bid_qty, top.ask_px, top.ask_qty), quoted, strict=True
-    ):
-        equal &= ours[delta] == theirs[at]
-    with_quote = at >= 0
-    return int((~with_quote).sum()), int(with_quote.sum()), int((equal & with_quote).sum())
-
-
 @pytest.mark.parametrize("name", BINANCE)
 def test_the_top_is_the_last_quote_not_after_the_message(name: str, data_path: Find) -> None:
     top = rebuilt(data_path(f"book/{name}.parquet"))
-    early, with_quote, equal = compared(top, data_path(f"quotes/{name}.parquet"))
-    assert (early, with_quote - equal) == (BINANCE[name], 0)
-    assert with_quote > 1_000
+    found = compare(top, data_path(f"quotes/{name}.parquet"))
+    assert (found.early, found.compared - found.equal) == (BINANCE[name], 0)
+    assert found.compared > 1_000
     assert (top.synced == 1).all()
     assert not top.crossed.any()
     assert not top.evicted.any()
@@ -77,8 +62,8 @@ def test_the_top_is_the_last_quote_not_after_the_message(name: str, data_path: F
 def test_a_cap_of_20_levels_gets_the_top_wrong_and_never_crosses(data_path: Find) -> None:
     name = "binance_usdm_BTCUSDT_20240808T2354"
     top = rebuilt(data_path(f"book/{name}.parquet"), levels_max=CAP)
-    _, with_quote, equal = compared(top, data_path(f"quotes/{name}.parquet"))
-    assert equal < with_quote
+    found = compare(top, data_path(f"quotes/{name}.parquet"))
+    assert 0 < found.equal < found.compared
     assert not top.crossed.any()
     assert top.evicted[-1] > 0  # but here it can be seen
     outside = (top.bid_px < top.covered_bid) | (top.ask_px > top.covered_ask)
@@ -114,8 +99,7 @@ def test_a_restart_in_the_middle_of_a_recording_changes_nothing(data_path: Find)
         state, out = operator.step(state, take(rows, slice(cut, cut + 7_001)))
         state = operator.load(operator.dump(state))
         parts.append(out)
-    for found, expected in zip(concat(parts), whole, strict=True):
-        assert found.tobytes() == expected.tobytes()
+    assert digest(concat(parts)) == digest(whole)
 
 
 def test_a_message_whose_last_row_was_refused_leaves_a_gap(data_path: Find) -> None:

@@ -33,6 +33,11 @@ BINANCE = [
                                  "bar 1 2 0.5 1.5 v 10 60s |"),
     ("mark price and funding",   '{"e":"markPriceUpdate","E":3,"s":"BTCUSDT","p":"60.5","i":"60.6","r":"0.0001","T":9}',
                                  "mark 60.5 index 60.6 funding 0.0001 every nans |"),
+    ("no funding",               '{"e":"markPriceUpdate","E":3,"s":"BTCUSDT","p":"60.5","i":"60.6","r":"","T":0}', "mark 60.5 index 60.6 |"),
+    ("a bar upside down",        '{"e":"kline","E":3,"s":"BTCUSDT","k":{"t":60000,"T":119999,"o":"1","h":"1.2","l":"0.5","c":"1.5","v":"10","x":true}}',
+                                 "quarantined kline: kline: open 1.0 or close 1.5 is not within low 0.5 and high 1.2"),
+    ("a bar that ends first",    '{"e":"kline","E":3,"s":"BTCUSDT","k":{"t":60000,"T":59999,"o":"1","h":"2","l":"0.5","c":"1.5","v":"10","x":true}}',
+                                 "quarantined kline: kline: the bar closes at 59999 ms, before it opens at 60000 ms"),
     ("REST snapshot",            '{"lastUpdateId":170,"bids":[["60.1","1"]],"asks":[["60.2","2"]]}', "S bid 60.1 x 1 S ask 60.2 x 2 |"),
     ("answer to subscription",   '{"result":null,"id":1}', "control subscribed"),
     ("not used",                 '{"e":"24hrTicker","E":1,"s":"BTCUSDT","p":"-1"}', "known_unused 24hrTicker"),
@@ -157,6 +162,7 @@ OKX = [
 ]
 DERIBIT = [
     ("snapshot",                 '{"jsonrpc":"2.0","method":"subscription","params":{"channel":"book.BTC-PERPETUAL.raw","data":{"type":"snapshot","timestamp":1699999999000,"instrument_name":"BTC-PERPETUAL","change_id":5,"bids":[["new",60.1,10.0]],"asks":[]}}}', "S bid 60.1 x 10 |"),
+    ("the book is empty",        '{"jsonrpc":"2.0","method":"subscription","params":{"channel":"book.X.raw","data":{"type":"snapshot","timestamp":1,"instrument_name":"X","change_id":5,"bids":[],"asks":[]}}}', "S bid 1 x 0 |"),
     ("change",                   '{"jsonrpc":"2.0","method":"subscription","params":{"channel":"book.BTC-PERPETUAL.raw","data":{"type":"change","timestamp":1,"prev_change_id":5,"instrument_name":"BTC-PERPETUAL","change_id":6,"bids":[["delete",60.1,0.0]],"asks":[["new",60.2,1.0]]}}}', "bid 60.1 x 0 ask 60.2 x 1 |"),
     ("no number before",         '{"jsonrpc":"2.0","method":"subscription","params":{"channel":"book.BTC-PERPETUAL.raw","data":{"type":"change","timestamp":1,"instrument_name":"BTC-PERPETUAL","change_id":6,"bids":[],"asks":[]}}}', "quarantined book: book: Object missing required field `prev_change_id`"),
     ("trades",                   '{"jsonrpc":"2.0","method":"subscription","params":{"channel":"trades.BTC-PERPETUAL.raw","data":[{"timestamp":1765531356452,"price":92294.5,"amount":10.0,"direction":"sell","instrument_name":"BTC-PERPETUAL","trade_seq":1}]}}', "sell 92294.5 x 10 |"),
@@ -198,12 +204,17 @@ TABLES = {
 }
 
 
+def frame(table: list[tuple[str, str, str]], what: str) -> str:
+    """The frame of a table's row."""
+    return next(text for name, text, _ in table if name == what)
+
+
 @pytest.mark.parametrize("venue", TABLES)
 def test_table(venue):
     parser = parser_for(venue)
     found = [
-        (what, said(parser.parse(frame.encode(), ts_recv_ns=RECV_NS)))
-        for what, frame, _ in TABLES[venue]
+        (what, said(parser.parse(text.encode(), ts_recv_ns=RECV_NS)))
+        for what, text, _ in TABLES[venue]
     ]
     assert found == [(what, expected) for what, _, expected in TABLES[venue]]
 
@@ -236,31 +247,31 @@ LABELLED = [  # venue, what the frame does not say, frame, said
 # fmt: on
 
 
-@pytest.mark.parametrize(("venue", "label", "frame", "expected"), LABELLED)
-def test_what_the_frame_does_not_say_itself(venue, label, frame, expected):
-    parsed = parser_for(venue).parse(frame.encode(), ts_recv_ns=RECV_NS, label=label)
+@pytest.mark.parametrize(("venue", "label", "text", "expected"), LABELLED)
+def test_what_the_frame_does_not_say_itself(venue, label, text, expected):
+    parsed = parser_for(venue).parse(text.encode(), ts_recv_ns=RECV_NS, label=label)
     assert said(parsed) == expected
 
 
 # fmt: off
 TIMES = [  # venue, what time it is, frame, ts_event_ns
-    ("binance_usdm",   "matching time before event time", BINANCE[0][1], 1_700_000_000_001_000_000),
-    ("binance_usdm",   "event time where there is no other", BINANCE[1][1], 2_000_000),
-    ("binance_spot",   "none: the receive time", BINANCE[4][1], RECV_NS),
-    ("kraken",         "microseconds", KRAKEN[2][1], 1_786_923_425_376_419_000),
-    ("kraken_v1",      "the newest level", KRAKEN_V1[1][1], 1_618_678_118_000_001_000),
-    ("coinbase",       "microseconds", COINBASE[2][1], 1_415_348_367_028_459_000),
-    ("bitstamp",       "microseconds", BITSTAMP[0][1], 1_641_343_691_355_099_000),
-    ("bybit",          "the matching engine's", BYBIT[1][1], 1_687_940_967_464_000_000),
-    ("bybit",          "microseconds in 2021", BYBIT[5][1], 1_618_677_787_638_125_000),
-    ("gemini",         "none: the receive time", GEMINI[1][1], RECV_NS),
+    ("binance_usdm",   "matching time before event time", frame(BINANCE, "changed levels"), 1_700_000_000_001_000_000),
+    ("binance_usdm",   "event time where there is no other", frame(BINANCE, "in a combined stream"), 2_000_000),
+    ("binance_spot",   "none: the receive time", frame(BINANCE, "best quote of spot"), RECV_NS),
+    ("kraken",         "microseconds", frame(KRAKEN, "a level goes"), 1_786_923_425_376_419_000),
+    ("kraken_v1",      "the newest level", frame(KRAKEN_V1, "one side"), 1_618_678_118_000_001_000),
+    ("coinbase",       "microseconds", frame(COINBASE, "the maker sold"), 1_415_348_367_028_459_000),
+    ("bitstamp",       "microseconds", frame(BITSTAMP, "diff"), 1_641_343_691_355_099_000),
+    ("bybit",          "the matching engine's", frame(BYBIT, "delta"), 1_687_940_967_464_000_000),
+    ("bybit",          "microseconds in 2021", frame(BYBIT, "a book of 2021"), 1_618_677_787_638_125_000),
+    ("gemini",         "none: the receive time", frame(GEMINI, "changes"), RECV_NS),
 ]
 # fmt: on
 
 
-@pytest.mark.parametrize(("venue", "what", "frame", "ts_event_ns"), TIMES)
-def test_times(venue, what, frame, ts_event_ns):
-    assert times(parser_for(venue).parse(frame.encode(), ts_recv_ns=RECV_NS)) == {ts_event_ns}
+@pytest.mark.parametrize(("venue", "what", "text", "ts_event_ns"), TIMES)
+def test_times(venue, what, text, ts_event_ns):
+    assert times(parser_for(venue).parse(text.encode(), ts_recv_ns=RECV_NS)) == {ts_event_ns}
 
 
 @pytest.mark.parametrize("venue", PARSERS)
@@ -273,7 +284,7 @@ def test_every_listed_data_type_has_a_reader_and_no_other_has(venue):
 
 def test_only_configured_instruments_where_they_are_given():
     parser = parser_for("coinbase", ["ETH-USD"])
-    assert said(parser.parse(COINBASE[0][1].encode())) == (
+    assert said(parser.parse(frame(COINBASE, "snapshot").encode())) == (
         "quarantined snapshot: snapshot: symbol 'BTC-USD' is not one of this feed's instruments"
     )
     assert parser.instruments == ["ETH-USD"]
@@ -281,14 +292,14 @@ def test_only_configured_instruments_where_they_are_given():
 
 def test_snapshot_that_names_no_symbol_needs_a_feed_of_one():
     parser = parser_for("binance_spot", ["BTCUSDT", "ETHUSDT"])
-    parsed = parser.parse(BINANCE[10][1].encode())
+    parsed = parser.parse(frame(BINANCE, "REST snapshot").encode())
     assert said(parsed).endswith("no symbol, and the feed has 2 instruments")
 
 
 def test_names_from_a_damaged_feed_do_not_fill_the_memory():
     parser = parser_for("coinbase")
     for k in range(INSTRUMENTS_MAX + 10):
-        parsed = parser.parse(COINBASE[0][1].replace("BTC-USD", f"X{k}").encode())
+        parsed = parser.parse(frame(COINBASE, "snapshot").replace("BTC-USD", f"X{k}").encode())
     assert len(parser.instruments) == INSTRUMENTS_MAX
     assert "is one more than 4096 instruments" in parsed.reason
 
@@ -300,9 +311,13 @@ def test_unlisted_venue_is_refused_by_name():
 
 def test_message_that_cannot_be_read_breaks_the_book_it_was_about():
     parser = parser_for("binance_usdm")
-    parser.parse(BINANCE[0][1].replace("BTCUSDT", "ETHUSDT").encode())
-    parser.parse(BINANCE[0][1].encode())
-    assert parser.parse(BINANCE[14][1].encode()).broken == (1,)
-    assert parser.parse(BINANCE[16][1].encode()).broken == ()  # a trade is no book message
-    assert parser.parse(BINANCE[13][1].encode()).broken == ()  # nor is a type of tomorrow
+    parser.parse(frame(BINANCE, "changed levels").replace("BTCUSDT", "ETHUSDT").encode())
+    parser.parse(frame(BINANCE, "changed levels").encode())
+    assert parser.parse(frame(BINANCE, "a price that is none").encode()).broken == (1,)
+    assert (
+        parser.parse(frame(BINANCE, "a negative size").encode()).broken == ()
+    )  # a trade is no book message
+    assert (
+        parser.parse(frame(BINANCE, "a type of tomorrow").encode()).broken == ()
+    )  # nor is a type of tomorrow
     assert parser.parse(b"{").broken == (NO_SYMBOL,)  # this may have been about any book

@@ -161,19 +161,22 @@ def test_rows_per_second(
 
 # fmt: off
 HEALTH = [  # what happens, in order (a number lets seconds pass), what is wrong then; "" is well
-    ("it has just begun",          [],                                                ""),
-    ("kernels compile",            [40],                                              ""),
-    ("it never gets anywhere",     [START_S_MAX + 1],                       "starting for 181 s"),
-    ("it polls",                   ["running", "beat", 9],                            ""),
-    ("just in time",               ["running", "beat", POLL_S_MAX],                   ""),
-    ("the loop hangs",             ["running", "beat", 11],           "has not polled for 11 s"),
-    ("and goes on",                ["running", "beat", 11, "beat"],                   ""),
-    ("hangs while draining",       ["running", "beat", "draining", 11], "not polled for 11 s"),
-    ("it waits and says so",       ["waiting for ingest", "beat", 8, "beat", 8],      ""),
-    ("starting after a wait",      ["waiting for ingest", "beat", "starting", 40],    ""),
-    ("an error",                   ["running", "beat", "!disk full"],                 "disk full"),
-    ("an error it survived",       ["running", "beat", "!disk full", "beat"],         ""),
-    ("finished long ago",          ["running", "beat", "finished", 999],              ""),
+    ("it has just begun",          [],                                         ""),
+    ("kernels compile",            [40],                                       ""),
+    ("it never gets anywhere",     [START_S_MAX + 1],                          "polled for 181 s"),
+    ("the first batch compiles",   ["running", "beat", 40],                    ""),
+    ("the first batch hangs",      ["running", "beat", START_S_MAX + 1],       "polled for 181 s"),
+    ("it polls",                   ["running", "beat", "step", 9],             ""),
+    ("just in time",               ["running", "beat", "step", POLL_S_MAX],    ""),
+    ("the loop hangs",             ["running", "beat", "step", 11],            "polled for 11 s"),
+    ("and goes on",                ["running", "step", 11, "beat"],            ""),
+    ("hangs while draining",       ["running", "step", "draining", 11],        "polled for 11 s"),
+    ("it waits and says so",       ["step", "waiting for it", 8, "beat", 8],   ""),
+    ("it waits and hangs",         ["step", "waiting for it", 11],             "polled for 11 s"),
+    ("starting after a wait",      ["step", "waiting for it", "starting", 40], ""),
+    ("an error",                   ["running", "beat", "!disk full"],          "disk full"),
+    ("an error it survived",       ["running", "beat", "!disk full", "beat"],  ""),
+    ("finished long ago",          ["running", "step", "finished", 999],       ""),
 ]
 # fmt: on
 
@@ -185,6 +188,8 @@ def test_health(what: str, steps: list[Any], said: str, meter: Meter, clock: Clo
             clock.now_s += step
         elif step == "beat":
             meter.beat()
+        elif step == "step":
+            meter.stepped(0.1, 10)
         elif step.startswith("!"):
             meter.failed(step[1:])
         else:

@@ -6,12 +6,18 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
+from confluent_kafka import KafkaError
 from rich.console import Console
 
 from cli.desk_status import status_json, status_line, status_table
+from cli.errors import AGAIN, REFUSED, told
 from cli.supervisor import Status, Worker
 from cli.up import FIRST_PORT, Request, free_ports, plan_workers
 from flows.health import HOST
+from flows.log.errors import LogAwayError
+from flows.log.kafka_client import clear
+from flows.log.lock import FileLock
 from flows.settings import SettingsError
 from tests.test_cli import refusal, trifecta
 
@@ -73,7 +79,7 @@ def test_names_are_those_of_the_logs() -> None:
 
 
 # fmt: off
-REFUSED = [  # options, what is said
+REFUSALS = [  # options, what is said
     (["--lanes", "0-3"],                       "lane 4 is in none of them"),
     (["--lanes", "0-4", "--lanes", "4-7"],     "lane 4 is in 2 of them"),
     (["--lanes", "0-8"],                       "7 at most"),
@@ -91,7 +97,7 @@ REFUSED = [  # options, what is said
 # fmt: on
 
 
-@pytest.mark.parametrize(("options", "said"), REFUSED, ids=[r[1] for r in REFUSED])
+@pytest.mark.parametrize(("options", "said"), REFUSALS, ids=[r[1] for r in REFUSALS])
 def test_refused_before_anything_is_started(tmp_path: Path, options: list[str], said: str) -> None:
     state = tmp_path / "desk"
     assert said in refusal(trifecta("up", *options, "--state", state))
@@ -99,8 +105,6 @@ def test_refused_before_anything_is_started(tmp_path: Path, options: list[str], 
 
 
 def test_a_second_desk_in_the_same_folder_is_refused(tmp_path: Path) -> None:
-    from flows.log.lock import FileLock
-
     lock = FileLock(tmp_path / "up.lock")
     try:
         assert "runs a desk there; stop it" in refusal(trifecta("up", "--state", tmp_path))
@@ -171,6 +175,11 @@ def test_what_a_worker_waits_for_stands_below_the_table() -> None:
     assert lines[5] == "features-0-3  waiting for ingest's first record"
 
 
+def test_what_many_say_stands_there_once() -> None:
+    lines = shown(*[status(last_error="no broker")] * 3, width=80)
+    assert lines[7:] == ["features-0-3 and 2 more  no broker"]
+
+
 def test_a_line_and_json_hold_the_same() -> None:
     line = status_line(status(**DOWN))
     assert line.split(" ", 1)[1] == (
@@ -180,3 +189,27 @@ def test_a_line_and_json_hold_the_same() -> None:
     said = json.loads(json.dumps(status_json(status())))
     assert said["event_time_ns"] == 1399032007 * 10**9
     assert (said["flow"], said["port"], said["last_error"]) == ("features", 9470, None)
+
+
+# fmt: off
+AWAY = [  # what Kafka says, whether a restart can help
+    ("no broker",            KafkaError._ALL_BROKERS_DOWN,            True),
+    ("no answer in time",    KafkaError._TIMED_OUT,                   True),
+    ("changing leaders",     KafkaError.NOT_LEADER_FOR_PARTITION,     True),
+    ("fenced",               KafkaError._FENCED,                      False),
+    ("deleted",              KafkaError._AUTO_OFFSET_RESET,           False),
+    ("not allowed",          KafkaError.TOPIC_AUTHORIZATION_FAILED,   False),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("what", "code", "helps"), AWAY, ids=[a[0] for a in AWAY])
+def test_a_restart_is_tried_only_where_it_can_help(what: str, code: int, helps: bool) -> None:
+    error = clear(KafkaError(code), "127.0.0.1:19092")
+    assert isinstance(error, LogAwayError) == helps
+    with pytest.raises(typer.Exit) as left, told(away=AGAIN):
+        raise error
+    assert left.value.exit_code == (AGAIN if helps else REFUSED)
+    with pytest.raises(typer.Exit) as left, told():
+        raise error
+    assert left.value.exit_code == REFUSED  # of all other commands

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from cli.errors import AGAIN
 from cli.tether import tethered
 from flows.log.api import Log
 from flows.log.kafka import KafkaLog
@@ -69,15 +70,22 @@ class Desk:
         return running
 
     def wait(self, *, timeout_s: float) -> None:
-        """Until every worker has finished."""
+        """Until every worker has finished; who found no broker is started again."""
         end = time.monotonic() + timeout_s
-        while any(process.poll() is None for process in self.processes.values()):
+        while any(process.poll() in (None, AGAIN) for process in self.processes.values()):
+            self.revive()
             failed = [f for f, p in self.processes.items() if p.poll() not in (None, 0)]
             assert not failed, f"{failed} failed:\n{self.said(failed[0])}"
             assert time.monotonic() < end, f"still running; execute: {self.said('execute')}"
             time.sleep(0.1)
         failed = [f for f, p in self.processes.items() if p.returncode]
         assert not failed, f"{failed} failed:\n{self.said(failed[0])}"
+
+    def revive(self) -> None:
+        """Start workers again that found no broker, as a supervisor does."""
+        for flow, process in list(self.processes.items()):
+            if process.poll() == AGAIN:
+                self.start(flow)
 
     def said(self, flow: str) -> str:
         """The end of a worker's output."""
@@ -94,11 +102,20 @@ class Desk:
         return KafkaLog(self.servers, deployment=self.deployment)
 
 
-def wait_for_rows(log: Log, topic: Topic, lane: int, n: int, *, timeout_s: float = 120.0) -> None:
+def wait_for_rows(
+    log: Log,
+    topic: Topic,
+    lane: int,
+    n: int,
+    *,
+    meanwhile: Callable[[], None] = lambda: None,
+    timeout_s: float = 240.0,
+) -> None:
     """Until a partition holds that many messages."""
     partition = (topic.name, lane)
     end = time.monotonic() + timeout_s
     while log.ends([partition])[partition] < n:
+        meanwhile()
         assert time.monotonic() < end, f"{topic.name} lane {lane} has less than {n} messages"
         time.sleep(0.05)
 
@@ -107,7 +124,7 @@ def rows_of(log: Log, topic: Topic, lane: int) -> Any:
     """All rows of a partition by the reader's rule: a table, or a list of JSON rows."""
     partition = (topic.name, lane)
     reader = LaneReader(log, [partition], state=None, merge=False, ends=log.ends([partition]))
-    parts = []
+    parts: list[Any] = []
     while not reader.done():
         parts += reader.window(100_000).values()
     reader.close()

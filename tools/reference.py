@@ -1,4 +1,4 @@
-"""Generates docs/reference/ from the schemas: what the code says is what the tables say.
+"""Generates docs/reference/ from the code: what it says is what the tables say.
 
 `python -m tools.reference` writes the files, `--check` only says which of them are stale.
 """
@@ -11,13 +11,14 @@ import io
 import pkgutil
 import sys
 import tokenize
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import IntEnum, IntFlag
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import schemas
+from flows.meter import METRICS, STATES, STEP_ROWS, STEP_S
 from schemas import rows
 from schemas.reasons import Reason
 from schemas.topics import TOPICS
@@ -186,11 +187,35 @@ def venues_page() -> str:
     return _page("venues/frames/", lines)
 
 
+def metrics_page() -> str:
+    lines = [
+        "# Metrics",
+        "",
+        "What `/metrics` of a worker holds, in Prometheus' text format. All have the labels `flow`",
+        "and `lanes`, those in the table stand beside them. On Linux there are also `process_*`:",
+        "CPU seconds, memory and open files of the worker.",
+        "",
+        "| metric | type | labels | meaning |",
+        "| --- | --- | --- | --- |",
+    ]
+    for metric in METRICS:
+        labels = ", ".join(f"`{name}`" for name in metric.labels)
+        lines.append(_row(f"`{metric.name}`", metric.kind, labels, metric.text))
+    lines += [
+        "",
+        f"`state` is one of {', '.join(f'`{state}`' for state in STATES)}. Upper bounds of the",
+        f"buckets: {_listed(STEP_S)} s for `trifecta_step_seconds`,",
+        f"{_listed(STEP_ROWS)} rows for `trifecta_step_rows`.",
+    ]
+    return _page("flows/meter.py", lines)
+
+
 PAGES = {
     "reasons.md": reasons_page,
     "kinds.md": kinds_page,
     "topics.md": topics_page,
     "tapes.md": tapes_page,
+    "metrics.md": metrics_page,
     "venues.md": venues_page,
 }
 
@@ -248,6 +273,10 @@ def _check_range(reason: Reason, group: str) -> None:
     low, high = (int(number) for number in group.rsplit(":", 1)[1].split(" to "))
     if not low <= reason <= high:
         raise ValueError(f"{reason.name} = {int(reason)} stands in the group {group!r}")
+
+
+def _listed(numbers: Sequence[float]) -> str:
+    return ", ".join(f"{number:g}" for number in numbers)
 
 
 def _prose(documented: Any) -> list[str]:

@@ -22,6 +22,7 @@ from flows.log.errors import LogError
 from flows.log.reader import LaneReader, Window, merge_windows
 from models.card import Card, ModelRefused, overlaps
 from models.registry import SHIPPED
+from operators.execution.report_rows import is_drained
 from operators.features.prices import Prices
 from operators.ledger.book import Book, LedgerError
 from operators.ledger.journal import Journal, JournalRow
@@ -31,7 +32,7 @@ from schemas.instruments import InstrumentTable, currency
 from schemas.kinds import Control, Kind
 from schemas.reasons import Reason
 from schemas.rows import F8, I8, DecisionRows, MarketRows, concat, empty, take
-from schemas.topics import DECISIONS, LEDGER, MARKET, QUARANTINE, Topic
+from schemas.topics import DECISIONS, LEDGER, MARKET, QUARANTINE, REPORTS, Topic
 
 FINISHED = "finished"  # key in the log's meta table, written when the run has ended: a Timing
 WINDOW_ROWS = 32_768  # about 5 MB of market rows
@@ -101,7 +102,23 @@ def collect(log: Log) -> RunData:
         ledger_digest=ledger_digest,
         equity_end=None if view.equity is None else float(view.equity),
         latency_us=np.empty(0) if timing is None else timing.latency_us,
+        report_delay_ms=_report_delays(log, table, market.reports)
+        if record.topology == "split"
+        else np.empty(0),
     )
+
+
+def _report_delays(log: Log, table: InstrumentTable, reports: MarketRows) -> F8:
+    """How much market time each report took from when it was due until it stood on the log."""
+    due_ns: dict[int, list[int]] = {lane: [] for lane in table.active_lanes()}
+    for window in _windows(log, REPORTS, table.lanes, merge=False):
+        for (_, lane), rows in window.items():
+            due_ns[lane] += [row["ts_recv_ns"] for row in rows if not is_drained(row)]
+    delays = [np.empty(0)]
+    for lane, due in due_ns.items():
+        came_ns = reports.ts_recv_ns[reports.lane == lane]
+        delays.append((came_ns - np.array(due[: came_ns.size], np.int64)) / 1e6)
+    return np.concatenate(delays)
 
 
 @dataclass(frozen=True)

@@ -82,6 +82,8 @@ class RunData:
         Marked equity after the last row, desk currency; None takes the last decision's.
     latency_us : float64, shape (n,)
         Time from a row to its decision, microseconds; a sample, ascending, may be empty.
+    report_delay_ms : float64, shape (n,)
+        Workers only: market time from when each report was due until it stood on the log.
     """
 
     run_id: str
@@ -119,6 +121,7 @@ class RunData:
     ledger: LedgerView | None = None
     equity_end: float | None = None
     latency_us: F8 = field(default_factory=lambda: np.empty(0))
+    report_delay_ms: F8 = field(default_factory=lambda: np.empty(0))
 
     def table_row(self) -> dict[tuple[int, int], int]:
         """(lane, symbol) -> row of the instrument table."""

@@ -302,6 +302,8 @@ def _reason_section(report: Report) -> str:
 
 def _latency_section(report: Report) -> str:
     latency = report["latency_us"]
+    if report["report_delay_ms"]["p50"] is not None:
+        return _delay_section(report["report_delay_ms"])
     if latency["p50"] is None:
         return _section("Latency", '<p class="note">Not measured in this run.</p>')
     facts = [
@@ -313,6 +315,20 @@ def _latency_section(report: Report) -> str:
     note = "Wall time from a row to its decision, in this process, on this machine."
     chart = '<div class="chart low" id="latency"></div>'
     return _section("Latency", f'<p class="note">{note}</p>{chart}{_dl(facts)}')
+
+
+def _delay_section(delay: dict[str, float | None]) -> str:
+    """Of a desk of workers: its reports go round through the log."""
+    facts = [
+        ("half of all within", f"{number(delay['p50'])} ms"),
+        ("99 of 100 within", f"{number(delay['p99'])} ms"),
+        ("slowest", f"{number(delay['max'])} ms"),
+    ]
+    note = (
+        "Market time from when an execution report was due until it stood on the log. At a "
+        "multiple of real time it is that multiple of the time that the workers took."
+    )
+    return _section("Report delay", f'<p class="note">{note}</p>{_dl(facts)}')
 
 
 def _quality_section(report: Report) -> str:

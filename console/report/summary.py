@@ -104,6 +104,7 @@ def build_report(data: RunData, trips: Sequence[Trip] | None = None) -> Report:
             "problems": list(verdict.problems),
         },
         "latency_us": percentiles(data.latency_us),
+        "report_delay_ms": percentiles(data.report_delay_ms),
         "model": asdict(data.model),
         "open_positions": [_open_position(t) for t in trips if t.status == OPEN],
         "instruments": {

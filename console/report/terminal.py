@@ -85,8 +85,19 @@ def _reasons(report: dict[str, Any]) -> Table:
     return table
 
 
+def _delay(report: dict[str, Any]) -> str:
+    latency, delay = report["latency_us"], report["report_delay_ms"]
+    if delay["p50"] is None:
+        p50, p99 = microseconds(latency["p50"]), microseconds(latency["p99"])
+        return f"row to decision {p50} (p50), {p99} (p99)"
+    return (
+        f"reports {number(delay['p50'])} ms (p50), {number(delay['p99'])} ms (p99) of market time "
+        "behind their due time"
+    )
+
+
 def _facts(report: dict[str, Any], files: Sequence[str]) -> Table:
-    equity, ledger, latency = report["equity"], report["ledger"], report["latency_us"]
+    equity, ledger = report["equity"], report["ledger"]
     currency, n_open = report["currency"], len(report["open_positions"])
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", no_wrap=True)
@@ -107,8 +118,8 @@ def _facts(report: dict[str, Any], files: Sequence[str]) -> Table:
         ("quarantine", _quarantine(report)),
         (
             "speed",
-            f"{number(report['ticks_per_s'], 0)} ticks/s in {duration(report['wall_s'])}; row to "
-            f"decision {microseconds(latency['p50'])} (p50), {microseconds(latency['p99'])} (p99)",
+            f"{number(report['ticks_per_s'], 0)} ticks/s in {duration(report['wall_s'])}; "
+            + _delay(report),
         ),
         ("model", f"{report['model']['name']} {report['model']['version']}"),
         ("decisions", f"sha256 {report['decision_digest'][:DIGEST_SHOWN]}"),

@@ -1,6 +1,7 @@
 """The source of a replay: the log's windows up to a fixed end, and up to a time."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from bytewax.inputs import FixedPartitionedSource
 
@@ -9,6 +10,7 @@ from flows.log.codec import rows_from
 from flows.log.lane_source import ALL, DRY_POLLS, WAIT_S
 from flows.log.reader import LaneReader, Window
 from flows.log.stop import GracefulPart, hushed
+from schemas.rows import concat
 
 BATCH_ROWS = 8192
 
@@ -46,7 +48,7 @@ class _ReplayPart(GracefulPart[tuple[str, Window], None]):
         self._n_dry = 0
 
     def poll(self) -> Iterable[tuple[str, Window]]:
-        window = self._reader.window(BATCH_ROWS)
+        window = self._gather()
         inside = {
             partition: rows_from(rows, 0, n)
             for partition, rows in window.items()
@@ -61,6 +63,19 @@ class _ReplayPart(GracefulPart[tuple[str, Window], None]):
         if self._n_dry > DRY_POLLS:
             self._reader.wait(WAIT_S)
         return []
+
+    def _gather(self) -> Window:
+        """Windows joined to a batch: a desk that runs live leaves messages of a few rows each."""
+        parts: dict[Partition, list[Any]] = {}
+        n_rows = 0
+        while n_rows < BATCH_ROWS:
+            window = self._reader.window(BATCH_ROWS - n_rows)
+            if not window:
+                break
+            for partition, rows in window.items():
+                parts.setdefault(partition, []).append(rows)
+                n_rows += rows.seq.size
+        return {partition: concat(each) for partition, each in parts.items()}
 
     def state(self) -> None:
         return None

@@ -6,6 +6,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType, field
 
 from schemas.kinds import Kind, Side
+from venues.frames.bars import bar_event
 from venues.frames.binance_rest import REST, REST_TYPES, PathLabel
 from venues.frames.fields import MS_NS, DefectError, Id, Ms, Name, Price, Qty, Rate
 from venues.frames.parsed import Book, Event, Link
@@ -107,7 +108,7 @@ class _Mark(Struct):
     E: Ms
     p: Price
     i: Price | UnsetType = UNSET
-    r: Rate | None = None  # "" for delivery contracts, which have no funding
+    r: str = ""  # also "" for delivery contracts, which have no funding
 
 
 _OUTER = msgspec.json.Decoder(_Outer)
@@ -189,26 +190,28 @@ class BinanceParser(FrameParser):
     def _kline(self, body: bytes, draft: Draft) -> None:
         found = _KLINE.decode(body)
         bar = found.k
-        if bar.t > bar.T:
-            raise DefectError(f"k.T {bar.T} is before k.t {bar.t}")
         if not bar.x:
             draft.supersede("the bar is still open")
             return
         draft.elements = 1
         draft.add(
-            Event(
-                Kind.BAR, self.symbol(found.s), bar.t * MS_NS, price=bar.c, qty=bar.v,
-                open=bar.o, high=bar.h, low=bar.l, ref=(bar.T - bar.t + 1) / 1000,
+            bar_event(
+                self.symbol(found.s),
+                open_ms=bar.t,
+                close_ms=bar.T,
+                prices=(bar.o, bar.h, bar.l, bar.c),
+                volume=bar.v,
             )
-        )  # fmt: skip
+        )
 
     def _mark(self, body: bytes, draft: Draft) -> None:
         found = _MARK.decode(body)
         symbol, time_ns = self.symbol(found.s), found.E * MS_NS
         index = float("nan") if found.i is UNSET else found.i
         events = [Event(Kind.MARK, symbol, time_ns, price=found.p, ref=index)]
-        if found.r is not None:  # the message does not say the interval
-            events.append(Event(Kind.FUNDING, symbol, time_ns, price=found.r))
+        if found.r:  # the message does not say the interval
+            rate = msgspec.convert(found.r, Rate, strict=False)
+            events.append(Event(Kind.FUNDING, symbol, time_ns, price=rate))
         self.figures(events, draft)
 
 

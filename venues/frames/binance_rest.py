@@ -8,6 +8,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType, field
 
 from schemas.kinds import Kind, Side
+from venues.frames.bars import bar_event
 from venues.frames.fields import MS_NS, DefectError, Id, Ms, Name, Price, Qty, Rate
 from venues.frames.parsed import Book, Event, Link
 from venues.frames.parser import Draft, FrameParser
@@ -175,14 +176,15 @@ def _bars(parser: FrameParser, body: bytes, draft: Draft, label: PathLabel) -> N
     symbol = _symbol(parser, label)
 
     def event(bar: _Bar) -> Event:
-        if bar.close_ms < bar.open_ms:
-            raise DefectError(f"close time {bar.close_ms} is before open time {bar.open_ms}")
         if draft.ts_recv_ns and bar.close_ms * MS_NS > draft.ts_recv_ns:
             raise DefectError("the bar is still open")
-        return Event(
-            Kind.BAR, symbol, bar.open_ms * MS_NS, price=bar.close, qty=bar.volume, open=bar.open,
-            high=bar.high, low=bar.low, ref=(bar.close_ms - bar.open_ms + 1) / 1000,
-        )  # fmt: skip
+        return bar_event(
+            symbol,
+            open_ms=bar.open_ms,
+            close_ms=bar.close_ms,
+            prices=(bar.open, bar.high, bar.low, bar.close),
+            volume=bar.volume,
+        )
 
     parser.each(_RAWS.decode(body), _BAR, draft, event)
 

@@ -6,6 +6,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType, field
 
 from schemas.kinds import Kind, Side
+from venues.frames.bars import bar_event
 from venues.frames.fields import MS_NS, US_NS, DefectError, Id, Ms, Name, Price, Qty, Rate, Us
 from venues.frames.parsed import Book, Event, Link
 from venues.frames.parser import Draft, FrameParser
@@ -185,17 +186,17 @@ class BybitParser(FrameParser):
         if len(parts) != 2:
             raise DefectError(f"topic {outer.topic!r} is not kline.INTERVAL.SYMBOL")
         symbol = self.symbol(parts[1])
-        self.figures(
-            [
-                Event(
-                    Kind.BAR, symbol, bar.start * MS_NS, price=bar.close, qty=bar.volume,
-                    open=bar.open, high=bar.high, low=bar.low,
-                    ref=(bar.end - bar.start + 1) / 1000,
-                )
-                for bar in closed
-            ],
-            draft,
-        )  # fmt: skip
+        bars = [
+            bar_event(
+                symbol,
+                open_ms=bar.start,
+                close_ms=bar.end,
+                prices=(bar.open, bar.high, bar.low, bar.close),
+                volume=bar.volume,
+            )
+            for bar in closed
+        ]
+        self.figures(bars, draft)
 
     def _old_book(self, outer: _Outer, draft: Draft, parts: list[str]) -> None:
         if len(parts) != 1 or outer.cross_seq is UNSET or outer.timestamp_e6 is UNSET:

@@ -10,13 +10,12 @@ from typing import Annotated
 
 from msgspec import Meta
 
-_BELOW_ZERO = -5e-324  # the largest float under 0: "greater than" refuses NaN, "at least" does not
 _INT64_MAX = 2**63 - 1
 
 Price = Annotated[float, Meta(gt=0.0, le=1e12)]
-Qty = Annotated[float, Meta(gt=_BELOW_ZERO, le=1e18)]
-SignedQty = Annotated[float, Meta(gt=-1e18, le=1e18)]  # the sign is the side
-Rate = Annotated[float, Meta(gt=-100.0, le=100.0)]  # a fraction: 100 is a hundredfold
+Qty = Annotated[float, Meta(ge=0.0, le=1e18)]
+SignedQty = Annotated[float, Meta(ge=-1e18, le=1e18)]  # the sign is the side
+Rate = Annotated[float, Meta(ge=-100.0, le=100.0)]  # a fraction: 100 is a hundredfold
 Id = Annotated[int, Meta(ge=0, le=_INT64_MAX)]
 Ms = Annotated[int, Meta(ge=1, le=_INT64_MAX // 1_000_000)]
 Us = Annotated[int, Meta(ge=1, le=_INT64_MAX // 1_000)]
@@ -41,9 +40,8 @@ class DefectError(Exception):
 
 
 def words(error: Exception) -> str:
-    """What is wrong with which field, for people: the bounds above are written for floats."""
-    text = str(error).replace(f"> {_BELOW_ZERO}", ">= 0.0")
-    return text.replace(f"`str` matching regex {_DIGITS!r}", "digits as text")
+    """What is wrong with which field, for people."""
+    return str(error).replace(f"`str` matching regex {_DIGITS!r}", "digits as text")
 
 
 def stamp_ns(stamp: datetime) -> int:

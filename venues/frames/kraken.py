@@ -149,7 +149,7 @@ class KrakenParser(FrameParser):
                 draft.elements += 1  # how many levels it had is not known
                 draft.refuse(1, f"book: {words(error)}", book=draft.symbol)
             else:
-                draft.elements += made.n_rows
+                draft.elements += len(made.bids) + len(made.asks)
                 draft.add(made)
 
     def _book(self, raw: Raw, symbol: int, *, snapshot: bool) -> Book:

@@ -160,7 +160,7 @@ class OkxParser(FrameParser):
                 draft.elements += 1  # how many levels it had is not known
                 draft.refuse(1, f"{draft.stream}: {words(error)}", book=draft.symbol)
             else:
-                draft.elements += made.n_rows
+                draft.elements += len(made.bids) + len(made.asks)
                 draft.add(made)
 
     def _trades(self, outer: _Outer, draft: Draft) -> None:

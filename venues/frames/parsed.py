@@ -18,11 +18,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from operators.market.books.words import OrderAction
-from schemas.kinds import NO_ID, NO_SYMBOL, Flag, Kind, Side
+from schemas.kinds import NO_ID, Flag, Kind, Side
 from schemas.rows import MarketRows, dtypes
 
 NO_TIME = 0  # neither the venue nor we know when: for books only, never merged by time
 NO_SEQ = -1  # the venue numbers no such message
+EMPTY_SNAPSHOT = (1.0, 0.0)  # the row of a snapshot without levels: this level is not there
 NAN = float("nan")
 
 Levels = Sequence[tuple[float, float]]  # price and quantity; quantity 0 removes the level
@@ -70,7 +71,8 @@ class Book(NamedTuple):
 
     @property
     def n_rows(self) -> int:
-        return len(self.bids) + len(self.asks)
+        """An empty snapshot is one row, which removes nothing: it must still empty the book."""
+        return len(self.bids) + len(self.asks) or int(self.snapshot)
 
 
 class Event(NamedTuple):
@@ -207,6 +209,7 @@ def _add_book(columns: dict[str, list[Any]], book: Book, ts_recv_ns: int) -> int
     n = book.n_rows
     if n == 0:
         return 0
+    bids = book.bids if book.bids or book.asks else [EMPTY_SNAPSHOT]
     flags = [int(Flag.SNAPSHOT) if book.snapshot else 0] * n
     flags[-1] |= int(Flag.MSG_LAST)
     columns["flags"] += flags
@@ -214,11 +217,11 @@ def _add_book(columns: dict[str, list[Any]], book: Book, ts_recv_ns: int) -> int
     columns["symbol"] += [book.symbol] * n
     columns["ts_event_ns"] += [book.ts_event_ns or ts_recv_ns] * n
     columns["ts_recv_ns"] += [ts_recv_ns] * n
-    columns["side"] += [int(Side.BUY)] * len(book.bids) + [int(Side.SELL)] * len(book.asks)
+    columns["side"] += [int(Side.BUY)] * len(bids) + [int(Side.SELL)] * len(book.asks)
     columns["venue_seq"] += [book.link.last if book.link else NO_SEQ] * n
     columns["ref_id"] += list(book.orders) or [NO_ID] * n
     columns["code"] += list(book.actions) or [0] * n
-    columns.setdefault("level", []).extend(book.bids)
+    columns.setdefault("level", []).extend(bids)
     columns["level"].extend(book.asks)
     return n
 
@@ -262,8 +265,3 @@ _BESIDE = {  # columns that a kind fills besides price and qty
     Kind.FUNDING: ("ref",),
     Kind.MARK: ("ref",),
 }
-
-__all__ = [
-    "NAN", "NO_SEQ", "NO_SYMBOL", "NO_TIME", "Account", "Book", "Event", "FrameClass", "Link",
-    "Parsed", "Refused", "market_rows",
-]  # fmt: skip

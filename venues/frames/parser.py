@@ -16,7 +16,7 @@ from venues.frames.parsed import (
     Parsed,
     Refused,
 )
-from venues.frames.venue import MessageType, Use, Venue
+from venues.frames.venue import Use, Venue
 
 INSTRUMENTS_MAX = 4096  # discovered names; a damaged feed must not fill the memory with names
 REASON_MAX = 200  # characters of a reason that quotes the frame
@@ -74,6 +74,8 @@ class Draft:
 
     def add(self, part: Book | Event) -> None:
         self.parts.append(part)
+        if isinstance(part, Book) and part.snapshot and not (part.bids or part.asks):
+            self.elements += 1  # that the book is empty
 
     def refuse(self, elements: int, reason: object, *, book: int | None = None) -> None:
         """Elements that become no rows; `book` is the symbol whose book lost them."""
@@ -201,5 +203,3 @@ class FrameParser:
 
 
 _CLASS_OF = {Use.CONTROL: FrameClass.CONTROL, Use.UNUSED: FrameClass.KNOWN_UNUSED}
-
-__all__ = ["Draft", "FrameParser", "MessageType", "Parser"]

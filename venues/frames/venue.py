@@ -58,7 +58,7 @@ class Proof:
         found = [self.sequence] if self.sequence else []
         if self.checksum is not Checksum.NONE:
             found.append(self.checksum.value)
-        return "; ".join(found) or "unprovable"
+        return "; ".join(found) if self.provable else "unprovable"
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,6 @@ class Venue:
     types: tuple[MessageType, ...]
     notes: str = ""
     starts_empty: bool = False  # no snapshot comes: the book fills from the first message on
-
-    def type_of(self, name: str) -> MessageType | None:
-        return next((known for known in self.types if known.name == name), None)
 
 
 def data(name: str, rows: str, says: str) -> MessageType:

@@ -28,7 +28,7 @@ from operators.market.books.sides import (
     remove,
     with_room,
 )
-from operators.market.books.words import BookReason
+from operators.market.books.words import BookReason, BookState
 from operators.records import Record, blank_records
 from schemas.instruments import InstrumentArrays
 from schemas.kinds import Flag, Kind
@@ -36,7 +36,10 @@ from schemas.rows import MarketRows, empty, take
 
 LEVELS_MAX = 31_250  # a side: two of them at 16 bytes a level are the budget of 1 MB a book
 
-_BOOK, _LAST, _SNAPSHOT = int(Kind.BOOK), int(Flag.MSG_LAST), int(Flag.SNAPSHOT)
+_BOOK, _STATUS = int(Kind.BOOK), int(Kind.BOOK_STATUS)
+_LAST, _SNAPSHOT = int(Flag.MSG_LAST), int(Flag.SNAPSHOT)
+_GAP, _RESYNC = int(BookState.GAP), int(BookState.RESYNC)
+_CHECKSUM_FAIL, _HALTED = int(BookState.CHECKSUM_FAIL), int(BookState.HALTED)
 _NO_SNAPSHOT, _UNFINISHED = int(BookReason.NO_SNAPSHOT), int(BookReason.UNFINISHED)
 _BAD_ROW = int(BookReason.BAD_ROW)
 
@@ -69,6 +72,9 @@ class BookTopRows(NamedTuple):
     evicted: I8  # levels dropped for want of room since the beginning, both sides
 
 
+_NOTHING = empty(BookTopRows)  # made once: most calls with one row end no message, and it is 8 us
+
+
 class L2Books(ArrayOperator[L2State]):
     """Rebuilds the book of every instrument from the rows of its venue's messages.
 
@@ -84,7 +90,9 @@ class L2Books(ArrayOperator[L2State]):
     Notes
     -----
     In: MarketRows; those of kind BOOK are used: side (of the level), price, qty (0 removes it,
-    also one that is not there), flags. Out: BookTopRows, one for each row with MSG_LAST.
+    also one that is not there), flags. Out: BookTopRows, one for each of them with MSG_LAST.
+    BOOK_STATUS rows say what rows of the book cannot: a message that never reached the log, a wrong
+    checksum. GAP, CHECKSUM_FAIL, RESYNC and HALTED leave the book gapped.
     Messages: a book may be read when none is half in it, so changes appear with MSG_LAST. Rows of
     one message share venue_seq, source and the flag SNAPSHOT, and their source_row (where it is not
     -1) has no hole. A row that does not carry on ends the message before: the book is gapped
@@ -117,12 +125,12 @@ class L2Books(ArrayOperator[L2State]):
         return L2State(books, *blank_sides(n, columns=2))
 
     def step(self, state: L2State, rows: MarketRows) -> tuple[L2State, BookTopRows]:
-        ends = (rows.kind == _BOOK) & (rows.flags & _LAST != 0)
-        out = empty(BookTopRows, int(np.count_nonzero(ends)))
+        n = int(np.count_nonzero((rows.kind == _BOOK) & (rows.flags & _LAST != 0)))
+        out = empty(BookTopRows, n) if n else _NOTHING
         columns = BookColumns(
             rows.kind, rows.flags, rows.lane, rows.symbol, rows.side, rows.price, rows.qty,
             rows.venue_seq, rows.source, rows.source_row, rows.seq, rows.ts_event_ns,
-            rows.ts_recv_ns,
+            rows.ts_recv_ns, rows.code, rows.reason,
         )  # fmt: skip
         cursor = np.zeros(3, np.int64)
         known = (self._base, self._count)
@@ -165,6 +173,8 @@ class BookColumns(NamedTuple):
     seq: I8
     ts_event_ns: I8
     ts_recv_ns: I8
+    code: U1
+    reason: U2
 
 
 @kernel
@@ -289,9 +299,13 @@ def _fold(
     kinds, lanes, symbols, flags = rows.kind, rows.lane, rows.symbol, rows.flags
     for i in range(cursor[_AT], kinds.size):
         lane, symbol = lanes[i], symbols[i]
-        if kinds[i] != _BOOK or not 0 <= lane < base.size or not 0 <= symbol < count[lane]:
+        if not 0 <= lane < base.size or not 0 <= symbol < count[lane]:
             continue
         k = base[lane] + symbol
+        if kinds[i] == _STATUS and rows.code[i] in (_GAP, _RESYNC, _CHECKSUM_FAIL, _HALTED):
+            lose(state.books[k], rows.reason[i])
+        if kinds[i] != _BOOK:
+            continue
         told = take_level(
             state, terms, levels_max, k, flags[i], rows.side[i], rows.price[i], rows.qty[i],
             rows.venue_seq[i], rows.source[i], rows.source_row[i],
