@@ -102,7 +102,7 @@ def main(json_output: bool) -> None:
         "us_per_row_10m_over_1m": large["us_per_row"] / small["us_per_row"],
         "rss_10m_over_1m": large["rss_mb"] / small["rss_mb"],
         "tape": {"simulated": True, "seed": SEED, "rate_hz": RATE_HZ, "batch_rows": BATCH_ROWS},
-        "machine": {"cpu": _cpu(), "python": platform.python_version(), "cores_used": 1},
+        "machine": {"cpu": cpu_name(), "python": platform.python_version(), "cores_used": 1},
     }
     if json_output:
         print(json.dumps(found, indent=2))
@@ -216,7 +216,8 @@ class _Spy:
         return self._model.run(x, h)
 
 
-def _cpu() -> str:
+def cpu_name() -> str:
+    """The processor, in its maker's words."""
     try:
         with open("/proc/cpuinfo") as file:
             names = [line.split(":")[1].strip() for line in file if line.startswith("model name")]

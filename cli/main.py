@@ -479,6 +479,17 @@ def bench_book(json: Json = False) -> None:
         measure(json)
 
 
+@bench.command("split")
+def bench_split(json: Json = False) -> None:
+    """Ticks per second through workers on Kafka and tick to order by hop, beside bare Kafka."""
+    from cli.errors import told
+
+    with told():
+        from bench.split import main as measure
+
+        measure(json)
+
+
 def _tell(run_dir: Path | None, deployment: str | None, command: str) -> None:
     from cli.errors import Refused, told
 

@@ -67,7 +67,7 @@ class Request:
         if self.topology == "split":
             self._check_split()
         if self.simulate + bool(self.tapes) + (self.from_topic is not None) > 1:
-            raise SettingsError("a run has either tapes, --simulate or --from-topic")
+            raise SettingsError("a run has either tapes, --simulate or --from-topic, not both")
         if not self.simulate and (self.rows is not None or self.rate_hz is not None):
             raise SettingsError("--rows and --rate belong to --simulate; cut a tape with --from")
         if self.simulate and (self.from_utc or self.to_utc):

@@ -47,7 +47,7 @@ def run_split(request: Request, console: Console) -> int:
             config=folder / SETTINGS,
         )
         started_s = perf_counter()
-        outcome = up.supervise(desk, console)
+        outcome = up.supervise(desk, console, all_or_none=True)
         if outcome == "stopped":
             console.print(f"stopped; {again(request, folder)}", style="yellow", soft_wrap=True)
             return STOPPED

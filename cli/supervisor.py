@@ -110,6 +110,8 @@ class Supervisor:
         A worker that ran for so long begins with the first delay again.
     stop_s : float
         From SIGTERM to SIGKILL.
+    all_or_none : bool
+        Stop the others when one is refused: what they are for can't be reached without it.
     """
 
     def __init__(
@@ -120,6 +122,7 @@ class Supervisor:
         delays_s: Sequence[float] = DELAYS_S,
         steady_s: float = STEADY_S,
         stop_s: float = STOP_S,
+        all_or_none: bool = False,
     ) -> None:
         names = [worker.name for worker in workers]
         if not names or len(set(names)) < len(names):
@@ -130,7 +133,7 @@ class Supervisor:
             _Child(worker, logs / f"{worker.name}.log", tuple(delays_s), steady_s)
             for worker in workers
         ]
-        self._logs, self._stop_s = logs, stop_s
+        self._logs, self._stop_s, self._all_or_none = logs, stop_s, all_or_none
 
     def run(self, watch: Callable[[list[Status]], None]) -> Outcome:
         """Run until all workers have ended ("finished", or "refused" if one was) or a stop.
@@ -156,8 +159,11 @@ class Supervisor:
             for child in self._children:
                 child.tend()
             show()
+            refused = any(child.end == "refused" for child in self._children)
+            if refused and self._all_or_none:
+                self._stop(signals, show)
+                return "refused"
             if all(child.end is not None for child in self._children):
-                refused = any(child.end == "refused" for child in self._children)
                 return "refused" if refused else "finished"
             due_s = min(child.due_in_s() for child in self._children)
             if any(number in ASKED_TO_STOP for number in signals.wait(min(SHOWN_EVERY_S, due_s))):

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
+from zlib import crc32
 
 from rich.console import Console
 from rich.live import Live
@@ -27,6 +28,7 @@ from schemas.topics import MARKET
 
 MODES = ("paper", "shadow")  # a backtest is no worker's business: here the tape outruns its reports
 FIRST_PORT = 9470  # below those that the system hands out, so that a restart finds its port free
+PORTS_SPREAD = 10_000
 PORT_MAX = 32_000
 LINES_EVERY_S = 10.0
 EXIT_CODES: dict[Outcome, int] = {"finished": 0, "refused": REFUSED, "stopped": STOPPED}
@@ -122,8 +124,8 @@ def up(request: Request) -> int:
     return EXIT_CODES[outcome]
 
 
-def supervise(request: Request, console: Console) -> Outcome:
-    """Make the topics, run the workers and show how they are."""
+def supervise(request: Request, console: Console, *, all_or_none: bool = False) -> Outcome:
+    """Make the topics, run the workers and show how they are; see `Supervisor`."""
     plans = planned_topics()
     n_lanes = next(plan.partitions for plan in plans if plan.name == MARKET.name)
     check_groups(request.lanes, n_lanes)
@@ -137,8 +139,9 @@ def supervise(request: Request, console: Console) -> Outcome:
         ) from None
     try:
         _prepare_topics(request.deployment, plans)
-        ports = free_ports(len(request.lanes) + 5, request.first_port)
-        supervisor = Supervisor(plan_workers(request, n_lanes, ports), folder / "logs")
+        ports = free_ports(len(request.lanes) + 5, request.first_port, folder)
+        workers = plan_workers(request, n_lanes, ports)
+        supervisor = Supervisor(workers, folder / "logs", all_or_none=all_or_none)
         with _shown(request, console) as watch:
             return supervisor.run(watch)
     finally:
@@ -179,8 +182,10 @@ def check_groups(texts: Sequence[str], n_lanes: int) -> None:
             )
 
 
-def free_ports(n: int, first: int | None) -> list[int]:
+def free_ports(n: int, first: int | None, folder: Path) -> list[int]:
     """Ports for n workers: from `first` on one after the other, or any that are free.
+
+    Which those are depends on the desk's folder: two desks that start at once look elsewhere.
 
     SettingsError if one of those that were asked for is taken.
     """
@@ -193,11 +198,12 @@ def free_ports(n: int, first: int | None) -> list[int]:
                 )
         return list(range(first, first + n))
     found = []
-    for port in range(FIRST_PORT, PORT_MAX):
+    start = FIRST_PORT + crc32(str(folder.resolve()).encode()) % PORTS_SPREAD
+    for port in range(start, PORT_MAX):
         found += [port] if _is_free(port) else []
         if len(found) == n:
             return found
-    raise Refused(f"{HOST}: no {n} ports are free between {FIRST_PORT} and {PORT_MAX}")
+    raise Refused(f"{HOST}: no {n} ports are free between {start} and {PORT_MAX}")
 
 
 def _command(request: Request, flow: str, port: int) -> list[str]:

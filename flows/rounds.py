@@ -8,6 +8,7 @@ A lane's end is a handshake: when the sources have ended every lane gets a LAST_
 execute answers with DRAINED once no report can follow, and only then the END rows are written.
 """
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from time import monotonic
@@ -37,6 +38,7 @@ SOURCE_ROWS = (
 REPLY_ROWS = 512  # so that every message says where ingest stands
 SECOND_NS = 1_000_000_000
 
+_log = logging.getLogger(__name__)
 Polled = Callable[[int, int, set[int], Inbox], None]
 
 
@@ -189,10 +191,10 @@ class _RoundPart(GracefulPart[tuple[str, Parcel], None]):
         if held is None:
             if self._end_ns is None:
                 self._end_ns = (self._clock.reached_ns // SECOND_NS + 1) * SECOND_NS
-            if self._frozen:
-                return empty(MarketRows), now_ns, now_ns
-            self._clock.run_on()
-            return empty(MarketRows), now_ns, now_ns + 1
+                if not self._frozen:
+                    self._clock.run_on()
+            now_ns = self._clock.reach(now_ns)
+            return empty(MarketRows), now_ns, now_ns + (not self._frozen)
         n = held.seq.size
         if not self._clock.paced:
             market = self._release(n)
@@ -278,6 +280,9 @@ class _MarketClock:
         self._speed = speed
         self._origin = (monotonic(), start_ns)
         self.reached_ns = start_ns
+        if speed is not None:  # waits can be told from it: the clock is that of all processes here
+            paired = {"market_ns": start_ns, "monotonic_s": self._origin[0], "speed": speed}
+            _log.info("market time begins", extra=paired)
 
     @property
     def paced(self) -> bool:
@@ -298,6 +303,5 @@ class _MarketClock:
         return max(0.0, (ts_ns - self.now_ns()) / 1e9 / (self._speed or 1.0))
 
     def run_on(self) -> None:
-        """The tape is over: time goes on by itself."""
-        if self._speed is None:
-            self._speed, self._origin = 1.0, (monotonic(), self.reached_ns)
+        """The tape is over: from now on real time goes by."""
+        self._speed, self._origin = 1.0, (monotonic(), self.reached_ns)

@@ -73,6 +73,10 @@ CASES: list[tuple[str, list[Any], tuple[float, ...], BookReason]] = [  # message
     ("a message with a hole",    [message([(BUY, 99.5, 4.0)], number=2, whole=False),
                                   [{**message([(BUY, 99.4, 4.0)], number=2)[0], "source_row": 9}]],
         NONE, R.UNFINISHED),
+    ("a message of a feed without rows to count",
+                                 [[{**row, "source_row": -1} for row in
+                                   message([(BUY, 99.5, 4.0), (BUY, 99.4, 1.0)], number=2)]],
+        (99.5, 4.0, 101.0, 3.0), R.OK),
     ("the next source carries on", [message([(BUY, 99.5, 4.0)], number=2, whole=False),
                                   [{**message([(BUY, 99.4, 4.0)], number=2)[0], "source": 1}]],
         NONE, R.UNFINISHED),
@@ -254,6 +258,20 @@ def test_a_side_grows_from_either_end(order: int) -> None:
     left = sorted(((p, q) for _, p, q in bids[1::2]), reverse=True)
     assert side_of(state, BID, n) == left
     assert out.n_bids.tolist() == [n, n // 2]
+
+
+def test_sides_that_grow_together_stay_apart() -> None:
+    operator, slow = books(), {0: SlowBook(), 1: SlowBook()}
+    state, random = operator.initial(), np.random.default_rng(2)
+    for i in range(60):
+        k = i % 2
+        found = [(side, float(random.integers(1, 5_000)), 1.0 + i) for side in (BUY, SELL) * 20]
+        state, _ = operator.step(state, market(message(found, k=k, snapshot=i < 2, number=i)))
+        slow[k].take(found, snapshot=i < 2)
+    for k in (0, 1):
+        assert side_of(state, 2 * k + BID, 2_000) == slow[k].levels(BUY)
+        assert side_of(state, 2 * k + ASK, 2_000) == slow[k].levels(SELL)
+    assert len(slow[0].levels(BUY)) > 2 * FIRST_LEVELS
 
 
 def test_any_split_and_any_restart_gives_the_same_bytes() -> None:

@@ -75,6 +75,7 @@ CASES: list[tuple[str, list[Event], tuple[float, float, float], tuple[int, float
     ("a hidden one is filled",  [(A.EXECUTE_HIDDEN, 0, BUY, 99.5, 9.0)], (99.0, 8.0, 2), (1, 5.0)),
     ("the first changes down",  [(A.CHANGE, 1, BUY, 99.0, 2.0)],         (99.0, 5.0, 2), (1, 2.0)),
     ("the first changes up",    [(A.CHANGE, 1, BUY, 99.0, 6.0)],         (99.0, 9.0, 2), (0, 0.0)),
+    ("the first changes to the same", [(A.CHANGE, 1, BUY, 99.0, 5.0)],   (99.0, 8.0, 2), (1, 5.0)),
     ("the first moves away",    [(A.CHANGE, 1, BUY, 98.0, 5.0)],         (99.0, 3.0, 1), (0, 0.0)),
     ("the first moves up",      [(A.CHANGE, 1, BUY, 99.5, 5.0)],         (99.5, 5.0, 1), (0, 0.0)),
     ("the first changes to nothing", [(A.CHANGE, 1, BUY, 99.0, 0.0)],    (99.0, 3.0, 1), (0, 0.0)),
@@ -120,6 +121,49 @@ def test_an_order_is_remembered_for_so_many_deletions_and_no_more() -> None:
     assert out.ghosts[-1] == 1
     _, out = run([ONE, (A.DELETE, 1, BUY, NAN, NAN), *dead, ONE])
     assert (out.ghosts[-1], bid(out)) == (0, (99.0, 5.0, 1.0))
+
+
+def test_an_order_that_came_back_is_no_longer_remembered_as_dead() -> None:
+    back = [(A.DELETE, 500, BUY, NAN, NAN), (A.SET, 500, BUY, 90.0, 1.0)]
+    dead = [(A.DELETE, 1_000 + i, BUY, NAN, NAN) for i in range(DEAD_KEPT)]
+    _, out = run([*back, *dead, (A.ADD, 1_000, BUY, 99.0, 5.0)])
+    assert (out.ghosts[-1], out.n_orders[-1]) == (1, 1)
+
+
+def test_the_dead_of_a_book_go_with_its_snapshot() -> None:
+    operator = books()
+    state, _ = operator.step(operator.initial(), order_rows([ONE, (A.DELETE, 1, BUY, NAN, NAN)]))
+    snapshot = order_rows([(A.ADD, 1, BUY, 98.0, 7.0)], flags=SNAP | LAST)
+    state, out = operator.step(state, snapshot)
+    assert (out.ghosts[0], bid(out)) == (0, (98.0, 7.0, 1.0))
+    dead = [(A.DELETE, 1_000 + i, BUY, NAN, NAN) for i in range(DEAD_KEPT + 9)]
+    state, out = operator.step(state, order_rows(dead))
+    assert (queue_ahead(state, 0, 1), bid(out)) == ((0, 0.0), (98.0, 7.0, 1.0))
+
+
+def test_a_change_of_an_unknown_order_means_nothing_after_a_snapshot() -> None:
+    operator = books(begins_empty=False)
+    state, _ = operator.step(operator.initial(), order_rows([ONE], flags=SNAP | LAST))
+    _, out = operator.step(state, order_rows([(A.CHANGE, 9, BUY, 99.7, 4.0)]))
+    assert (bid(out), out.unknown[0]) == ((99.0, 5.0, 1.0), 1)
+
+
+def test_equal_ids_of_two_books_are_two_orders() -> None:
+    """1,000 orders in a table of 2,048: most share a chain with others."""
+    operator, n = books(), 500
+    state = operator.initial()
+    for k in (0, 1):
+        added = [(A.ADD, i * 7, BUY, 100.0 + i, 1.0 + k) for i in range(n)]
+        state, _ = operator.step(state, order_rows(added, k=k))
+    gone = [(A.DELETE, i * 7, BUY, NAN, NAN) for i in range(0, n, 2)]
+    state, _ = operator.step(state, order_rows(gone, k=1))
+    state, _ = operator.step(state, order_rows([(A.ADD, 1, BUY, 1.0, 1.0)], flags=SNAP | LAST))
+    assert levels_of(state, BID) == [(1.0, 1.0, 1.0)]
+    for i in range(n):
+        assert queue_ahead(state, 0, i * 7)[0] == -1
+        assert queue_ahead(state, 1, i * 7)[0] == (-1 if i % 2 == 0 else 0)
+    left = [(100.0 + i, 2.0, 1.0) for i in range(n - 1, 0, -2)]
+    assert levels_of(state, 2 + BID) == left
 
 
 def test_a_snapshot_replaces_its_own_book_only() -> None:

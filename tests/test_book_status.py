@@ -135,6 +135,21 @@ def test_story(events: list[Event], expected: list[BookState]) -> None:
     assert states(events) == expected
 
 
+def test_a_book_is_stale_from_the_first_row_beyond_its_budget() -> None:
+    out = run([(0, E.SNAPSHOT, 0), (5, None, 0), (5.1, None, 0), (5.2, None, 0)])
+    assert out.ts_recv_ns.tolist() == [0, 5_100_000_000]
+    assert (out.reason[1], out.symbol[1]) == (R.STALE, 0)
+
+
+def test_more_status_rows_than_events() -> None:
+    """One row of time may end the freshness of every book."""
+    story: list[Event] = [(0, E.SNAPSHOT, k) for k in range(N)]
+    for lap in range(1, 9):
+        story += [(10 * lap, None, 0), *[(10 * lap + 1, E.ALIVE, k) for k in range(N)]]
+    out = run(story)
+    assert out.state.tolist() == [*[S.SYNCED] * N, *([S.STALE] * N + [S.SYNCED] * N) * 8]
+
+
 def test_a_feed_without_proof_is_never_called_synced() -> None:
     story: list[Event] = [(0, E.SNAPSHOT, 0), (9, E.MESSAGE, 0), (10, E.CROSSED, 0),
                           (11, E.MESSAGE, 0), (12, E.RESYNC, 0), (13, E.SNAPSHOT, 0)]  # fmt: skip
@@ -266,6 +281,8 @@ QUOTING: list[tuple[str, list[Status], list[int]]] = [
     ("nor does it start the wait again", [(0, S.SYNCED), (1, S.STALE), (2, S.SYNCED),
                                           (31, S.SYNCED), (33, None)],
                                                                            [1, 0, 0, 0, 1]),
+    ("nor quotes a book that is gone again", [(0, S.SYNCED), (1, S.STALE), (2, S.SYNCED),
+                                          (31, S.GAP), (99, None)],        [1, 0, 0, 0]),
     ("an incident does",                 [(0, S.SYNCED), (1, S.STALE), (2, S.SYNCED), (31, S.STALE),
                                           (31, S.SYNCED), (33, None)],
                                                                            [1, 0, 0, 0, 0]),
@@ -278,6 +295,21 @@ QUOTING: list[tuple[str, list[Status], list[int]]] = [
 )
 def test_quoting(story: list[Status], quoting: list[int]) -> None:
     assert judged(story).quoting.tolist() == quoting
+
+
+def test_more_health_rows_than_status_rows() -> None:
+    """One row of time may let every book return."""
+    story: list[Status] = []
+    for lap in range(8):
+        for state in (S.SYNCED, S.STALE, S.SYNCED):
+            story += [(900.0 * lap, state)] * N
+        story.append((900.0 * lap + 800, None))
+    rows = status_rows(story)
+    for i in np.flatnonzero(rows.kind == Kind.BOOK_STATUS):
+        rows.lane[i], rows.symbol[i] = MARKETS[(i - i // (3 * N + 1)) % N][:2]
+    operator = BookHealth(table().arrays())
+    out = operator.step(operator.initial(), rows)[1]
+    assert out.quoting.tolist() == ([1] * N + [0] * 2 * N + [1] * N) * 8
 
 
 def test_three_gaps_in_a_minute_keep_quoting_away_longer_than_one() -> None:

@@ -304,6 +304,18 @@ def test_names_from_a_damaged_feed_do_not_fill_the_memory():
     assert "is one more than 4096 instruments" in parsed.reason
 
 
+def test_order_of_2015_that_was_deleted_does_not_come_back():
+    parser = parser_for("bitstamp_2015")
+    order = b'{"price":"236.47","amount":"0.5","id":1,"order_type":0}'
+    labels = ["order_deleted", "order_created", "order_changed", "order_deleted"]
+    assert [said(parser.parse(order, label=label)) for label in labels] == [
+        "delete #1 bid 236.47 x 0 |",
+        "superseded order_created: the order was deleted before",
+        "superseded order_changed: the order was deleted before",
+        "delete #1 bid 236.47 x 0 |",
+    ]
+
+
 def test_unlisted_venue_is_refused_by_name():
     with pytest.raises(NoParserError, match="no parser for venue 'mtgox'; there are: binance_spot"):
         parser_for("mtgox")

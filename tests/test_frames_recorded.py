@@ -48,7 +48,7 @@ FILES = {  # frames; data, superseded, control, known-unused, quarantined; rows;
     "adapters/rest_bitstamp_recorded":             (9, (3, 0, 0, 6, 0), 10281, 0),
     "adapters/rest_gemini_recorded":               (15, (6, 0, 2, 7, 0), 2150, 0),
     "bitfinex_tBTCUSD_R0_2021":                    (100001, (99999, 0, 2, 0, 0), 100048, 0),
-    "bitstamp_BTCUSD_20150501T0000":               (41644, (41643, 1, 0, 0, 0), 41643, 0),
+    "bitstamp_BTCUSD_20150501T0000":               (41644, (41639, 5, 0, 0, 0), 41639, 0),
     "coinbase_BTC-USD_20180417T0055":              (18353, (18350, 1, 2, 0, 0), 46591, 0),
     "hyperliquid_BTC_20250126T1914":               (55, (55, 0, 0, 0, 0), 1904, 0),
     "binance_coinm_BTCUSD_PERP_20240808T2354":     (48270, (48270, 0, 0, 0, 0), 319435, 0),
@@ -241,7 +241,7 @@ OTHERS = [  # verdicts of every book message of the file
     ("adapters/kraken_v2_BTCUSD_d10_20260816T2337", {"OK": 54}),
     ("adapters/okx_20220513T1627",                  {"OK": 290}),
     ("bitfinex_tBTCUSD_R0_2021",                    {"OK": 1, "UNPROVABLE": 99998}),
-    ("bitstamp_BTCUSD_20150501T0000",               {"UNPROVABLE": 37447}),
+    ("bitstamp_BTCUSD_20150501T0000",               {"UNPROVABLE": 37443}),
     ("coinbase_BTC-USD_20180417T0055",              {"OK": 1, "UNPROVABLE": 18093}),
     ("hyperliquid_BTC_20250126T1914",               {"OK": 46}),
 ]
@@ -367,6 +367,8 @@ def zstd(content: bytes) -> bytes:
 DAMAGED = [
     ("no file",        None,                          "no such file"),
     ("not compressed", b'{"recv_ns":1,"frame":{}}',   "not zstd, or cut short or damaged"),
+    ("cut short",      zstd(b'{"recv_ns":1}\n')[:-3], "not zstd, or cut short or damaged"),
+    ("endless line",   zstd(b" " * (65 << 20)),       "a line is longer than any frame"),
     ("no JSON",        zstd(b"x,y"),                  "line 1: not a recorded frame"),
     ("no number",      zstd(b'{"recv_ns":"1"}'),      "line 1: not a recorded frame"),
 ]

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -18,6 +18,11 @@ from venues.frames import NO_TIME, FrameClass, FrameFile, market_rows, order_row
 Find = Callable[[str], Path]
 
 
+ACTIONS = {
+    "created": OrderAction.ADD,
+    "changed": OrderAction.CHANGE,
+    "deleted": OrderAction.DELETE,
+}
 GHOST_NS = 1_430_448_690_624_000_000  # 02:51:30.624
 
 
@@ -65,31 +70,27 @@ def test_rows_are_those_of_the_tapes_that_others_made_of_these_frames(
         assert np.array_equal(table["seq"].to_numpy()[:n], rows.venue_seq[:n])
 
 
-def test_order_that_is_changed_after_it_was_deleted_stays_deleted(data_path: Find) -> None:
+def test_order_that_comes_back_after_it_was_deleted_stays_deleted(data_path: Find) -> None:
     path = path_of(data_path, "bitstamp_BTCUSD_20150501T0000")
     late = [p for _, p in FrameFile(path) if p.kind == FrameClass.SUPERSEDED]
-    assert [(p.stream, p.reason, p.ts_recv_ns) for p in late] == [
-        ("order_changed", "the order was deleted before", GHOST_NS)
+    tape = pq.read_table(data_path("orders_l3/bitstamp_BTCUSD_20150501T0000.parquet")).to_pylist()
+    kept: list[dict[str, Any]] = []
+    ghosts: list[dict[str, Any]] = []
+    deleted: set[str] = set()
+    for row in tape:
+        came_back = row["action"] != "deleted" and row["order_id"] in deleted
+        (ghosts if came_back else kept).append(row)
+        deleted |= {row["order_id"]} if row["action"] == "deleted" else set()
+    assert [(p.stream, p.ts_recv_ns) for p in late] == [
+        (f"order_{row['action']}", row["recv_ns"]) for row in ghosts
     ]
-    tape = pq.read_table(data_path("orders_l3/bitstamp_BTCUSD_20150501T0000.parquet"))
-    tape = tape.filter(pa.array([not ghost for ghost in _is_ghost(tape)]))
+    assert ("order_changed", GHOST_NS) in {(p.stream, p.ts_recv_ns) for p in late}
     rows = order_rows(rows_of(path))
-    actions = {
-        "created": OrderAction.ADD,
-        "changed": OrderAction.CHANGE,
-        "deleted": OrderAction.DELETE,
-    }
-    assert rows.action.tolist() == [actions[a] for a in tape["action"].to_pylist()]
-    assert rows.order_id.tolist() == [int(one) for one in tape["order_id"].to_pylist()]
-    assert np.array_equal(rows.price, tape["price"].to_numpy())
-    assert np.array_equal(rows.ts_recv_ns, tape["recv_ns"].to_numpy())
-
-
-def _is_ghost(tape: pa.Table) -> list[bool]:
-    return [
-        (row["order_id"], row["action"], row["ts_ns"]) == ("65610664", "changed", GHOST_NS)
-        for row in tape.select(["order_id", "action", "ts_ns"]).to_pylist()
-    ]
+    assert rows.action.tolist() == [ACTIONS[row["action"]] for row in kept]
+    assert rows.order_id.tolist() == [int(row["order_id"]) for row in kept]
+    assert rows.price.tolist() == [row["price"] for row in kept]
+    assert rows.side.tolist() == [row["side"] for row in kept]
+    assert rows.ts_recv_ns.tolist() == [row["recv_ns"] for row in kept]
 
 
 def test_bitfinex_r0_has_no_times_and_each_order_leaves_at_its_own_price(data_path: Find) -> None:

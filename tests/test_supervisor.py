@@ -179,6 +179,15 @@ def test_a_refusal_stays_down_and_the_others_go_on(tmp_path: Path) -> None:
     assert len(starts(tmp_path / "one")) == 1
 
 
+def test_the_others_stop_if_all_are_needed_and_one_is_refused(tmp_path: Path) -> None:
+    refused = worker(tmp_path / "one", "count(); sys.exit(2)")
+    other = worker(tmp_path / "two", UNTIL_TOLD, flow="decide")
+    watch = Watch(lambda s: s[1].phase == "stopped", lambda s: None)
+    supervisor = Supervisor([refused, other], tmp_path / "logs", all_or_none=True)
+    assert supervisor.run(watch) == "refused"
+    assert [s.phase for s in watch.last] == ["refused", "stopped"]
+
+
 def test_a_killed_worker_is_started_again(tmp_path: Path) -> None:
     watch = Watch(up, lambda s: os.kill(int(s[0].pid or 0), signal.SIGKILL))
     body = "serve(); n = count(); time.sleep(0 if n == 2 else 1000)"

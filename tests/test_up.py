@@ -112,16 +112,16 @@ def test_a_second_desk_in_the_same_folder_is_refused(tmp_path: Path) -> None:
         lock.release()
 
 
-def test_ports_are_those_asked_for_or_any_that_are_free() -> None:
-    found = free_ports(3, None)
+def test_ports_are_those_asked_for_or_any_that_are_free(tmp_path: Path) -> None:
+    found = free_ports(3, None, tmp_path)
     assert len(set(found)) == 3
     assert min(found) >= FIRST_PORT
     with socket.socket() as taken:
         taken.bind((HOST, found[1]))
         taken.listen()
-        assert found[1] not in free_ports(3, None)
+        assert found[1] not in free_ports(3, None, tmp_path)
         with pytest.raises(SettingsError, match=rf"port {found[1]} of {HOST} is not free; the 3"):
-            free_ports(3, found[1] - 1 if found[1] == found[0] + 1 else found[1])
+            free_ports(3, found[1] - 1 if found[1] == found[0] + 1 else found[1], tmp_path)
 
 
 def status(**changes: object) -> Status:

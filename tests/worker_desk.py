@@ -74,18 +74,16 @@ class Desk:
         end = time.monotonic() + timeout_s
         while any(process.poll() in (None, AGAIN) for process in self.processes.values()):
             self.revive()
-            failed = [f for f, p in self.processes.items() if p.poll() not in (None, 0)]
-            assert not failed, f"{failed} failed:\n{self.said(failed[0])}"
             assert time.monotonic() < end, f"still running; execute: {self.said('execute')}"
             time.sleep(0.1)
-        failed = [f for f, p in self.processes.items() if p.returncode]
-        assert not failed, f"{failed} failed:\n{self.said(failed[0])}"
 
     def revive(self) -> None:
         """Start workers again that found no broker, as a supervisor does."""
         for flow, process in list(self.processes.items()):
             if process.poll() == AGAIN:
                 self.start(flow)
+        failed = [f for f, p in self.processes.items() if p.poll() not in (None, 0)]
+        assert not failed, f"{failed} failed:\n{self.said(failed[0])}"
 
     def said(self, flow: str) -> str:
         """The end of a worker's output."""

@@ -23,6 +23,7 @@ from schemas import rows
 from schemas.reasons import Reason
 from schemas.topics import TOPICS
 from venues.frames.registry import PARSERS
+from venues.frames.venue import MessageType, Use
 from venues.tape.layouts import LAYOUTS
 from venues.venue_classes import VENUES
 
@@ -183,7 +184,7 @@ def venues_page() -> str:
     for venue in venues:
         lines += ["", f"## {venue.name}", ""]
         lines += ["| message | becomes | says |", "| --- | --- | --- |"]
-        lines += [_row(f"`{t.name}`", t.rows or t.use.value, t.says) for t in venue.types]
+        lines += [_row(f"`{t.name}`", _becomes(t), t.says) for t in venue.types]
     return _page("venues/frames/", lines)
 
 
@@ -208,6 +209,12 @@ def metrics_page() -> str:
         f"{_listed(STEP_ROWS)} rows for `trifecta_step_rows`.",
     ]
     return _page("flows/meter.py", lines)
+
+
+def _becomes(message: MessageType) -> str:
+    if message.use is Use.DATA:
+        return message.rows or "superseded"
+    return str(message.use.value)
 
 
 PAGES = {

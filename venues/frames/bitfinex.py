@@ -14,6 +14,7 @@ from venues.frames.parser import Draft, FrameParser
 from venues.frames.venue import Proof, Venue, control, data, unused
 
 CHANNELS_MAX = 1024  # the venue allows 30 on a connection
+ORDERS_MAX = 10_000  # of an R0 channel; the venue shows at most 250 a side
 RAW = "R0"
 
 
@@ -84,8 +85,8 @@ class BitfinexParser(FrameParser):
             data("book R0", "BOOK", "the same order by order"),
             data("te", "TRADE", "one trade, at once"),
             data("ticker", "QUOTE", "best bid and ask, without a time"),
-            data("tu", "", "superseded: the trade of an earlier te, with its final id"),
-            data("trades", "", "superseded: trades from before the subscription"),
+            data("tu", "", "the trade of an earlier te, with its final id"),
+            data("trades", "", "trades from before the subscription"),
             control("hb", "nothing happened in the channel"),
             control("info", "the session's version, maintenance"),
             control("conf", "answer to flags"),
@@ -117,6 +118,8 @@ class BitfinexParser(FrameParser):
         number = _ID.decode(parts[0])
         word = _word(parts[1])
         bare = 3 if word in ("te", "tu", "cs") else 2  # parts of a frame without its number
+        if len(parts) < bare:
+            raise DefectError(f"Expected `array` of {bare} for {word}, got {len(parts)}")
         if len(parts) > bare:
             last = _ID.decode(parts[bare])
             draft.link = Link(last, last, last - 1)
@@ -132,9 +135,7 @@ class BitfinexParser(FrameParser):
             name = "funding"
         elif name == "book" and channel.prec == RAW:
             name = "book R0"
-        self.dispatch(
-            name, parts[-1] if word and len(parts) == bare else parts[bare - 1], draft, number
-        )
+        self.dispatch(name, parts[bare - 1], draft, number)
 
     def _control(self, frame: bytes, draft: Draft) -> None:
         found = _CONTROL.decode(frame)
@@ -174,6 +175,8 @@ class BitfinexParser(FrameParser):
                 raise DefectError("Expected an amount other than 0: its sign is the side")
             price, bid = (one.price, one.amount > 0) if one.price else known or (0.0, False)
             rows.append((bid, price, abs(one.amount) if one.price else 0.0, one.id))
+        if len(open_orders) + len(rows) > ORDERS_MAX:
+            raise DefectError(f"the book would have more than {ORDERS_MAX} orders")
         for bid, price, qty, order in rows:
             if qty:
                 open_orders[order] = price, bid

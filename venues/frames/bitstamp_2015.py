@@ -43,9 +43,10 @@ _TOP = msgspec.json.Decoder(_Top, strict=False)
 class Bitstamp2015Parser(FrameParser):
     """Orders are book rows with the order's id; amount is what remains of the order.
 
-    An order that is changed after it was deleted stays deleted: brought back it would cross the
-    book for good. The exchange's times are whole seconds, and for changes those of the creation,
-    so rows have the receive time. There is no opening book; it fills over the first minutes.
+    An order that is created or changed after it was deleted stays deleted: the feed swaps such
+    messages within some ms, and brought back the order would cross the book for good. The
+    exchange's times are whole seconds, and for changes those of the creation, so rows have the
+    receive time. There is no opening book; it fills over the first minutes.
     """
 
     venue = Venue(
@@ -75,14 +76,10 @@ class Bitstamp2015Parser(FrameParser):
         self.dispatch(label or "(no event beside the frame)", frame, draft)
 
     def _created(self, body: bytes, draft: Draft) -> None:
-        self._order(_ORDER.decode(body), OrderAction.ADD, draft)
+        self._alive(_ORDER.decode(body), OrderAction.ADD, draft)
 
     def _changed(self, body: bytes, draft: Draft) -> None:
-        found = _ORDER.decode(body)
-        if found.id in self.deleted:
-            draft.supersede("the order was deleted before")
-            return
-        self._order(found, OrderAction.CHANGE, draft)
+        self._alive(_ORDER.decode(body), OrderAction.CHANGE, draft)
 
     def _deleted(self, body: bytes, draft: Draft) -> None:
         found = _ORDER.decode(body)
@@ -91,6 +88,12 @@ class Bitstamp2015Parser(FrameParser):
         self.deleted[found.id] = None
         if len(self.deleted) > DELETED_MAX:
             self.deleted.popitem(last=False)
+
+    def _alive(self, found: _Order, action: OrderAction, draft: Draft) -> None:
+        if found.id in self.deleted:
+            draft.supersede("the order was deleted before")
+        else:
+            self._order(found, action, draft)
 
     def _order(self, found: _Order, action: OrderAction, draft: Draft) -> None:
         if found.order_type not in (0, 1):

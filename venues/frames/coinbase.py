@@ -72,7 +72,7 @@ class CoinbaseParser(FrameParser):
             data("l2update", "BOOK", "changed levels"),
             data("match", "TRADE", "one trade"),
             data("ticker", "QUOTE", "best bid and ask with each trade"),
-            data("last_match", "", "superseded: the trade before the subscription"),
+            data("last_match", "", "the trade before the subscription"),
             control("subscriptions", "answer to a subscription"),
             control("heartbeat", "once a second"),
             control("error", "an error answer"),

@@ -134,8 +134,6 @@ def recorded(path: Path) -> Iterator[Recorded]:
     """The lines of a recording in order. RecordingError names the file and the line."""
     for number, text in enumerate(_lines(path), 1):
         where = f"{path}, line {number}"
-        if len(text) > _LINE_BYTES_MAX:
-            raise RecordingError("the line is longer than any frame", where, "Copy the file again")
         try:
             line = _LINE.decode(text)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -173,6 +171,10 @@ def _lines(path: Path) -> Iterator[bytes]:
             while chunk := stream.read(_CHUNK_BYTES):
                 *whole, rest = (rest + chunk).split(b"\n")
                 yield from whole
+                if len(rest) > _LINE_BYTES_MAX:
+                    raise RecordingError(
+                        "a line is longer than any frame", str(path), "Give a recording of frames"
+                    )
     except OSError as error:
         raise RecordingError(
             f"not zstd, or cut short or damaged ({error})", str(path), "Copy it again"

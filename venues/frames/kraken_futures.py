@@ -94,7 +94,7 @@ class KrakenFuturesParser(FrameParser):
             data("trade", "TRADE", "one trade"),
             data("ticker_lite", "QUOTE", "best prices without sizes or time"),
             data("ticker", "QUOTE, MARK, OPEN_INTEREST, FUNDING", "best bid and ask, figures"),
-            data("trade_snapshot", "", "superseded: trades from before the subscription"),
+            data("trade_snapshot", "", "trades from before the subscription"),
             control("info", "the session's version"),
             control("subscribed", "answer to a subscription"),
             control("unsubscribed", "answer to the end of one"),

@@ -10,7 +10,7 @@ class Use(Enum):
 
     DATA = "rows"
     CONTROL = "control"
-    UNUSED = "unused"
+    UNUSED = "not used"
 
 
 class MessageType(NamedTuple):

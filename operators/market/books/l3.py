@@ -122,7 +122,7 @@ class L3Books(ArrayOperator[L3State]):
     Room: at `orders_max` the oldest remembered order goes, then the last order of the furthest
     level of the new order's side, which `evicted` counts.
     Sums of a level are kept by adding and subtracting: exact to 1e-12 of the largest so far.
-    Chunks: any split gives the same bytes. State: 72 bytes an order, 40 a level, doubled as needed.
+    Chunks: any split gives the same bytes. State: 72 bytes an order, 32 a level, doubled as needed.
     Errors: ValueError for a limit below 1024.
     """
 
@@ -325,7 +325,7 @@ def _open(state: L3State, k: int, s: int, order_id: int, price: float, qty: floa
 def _change(state: L3State, slot: int, s: int, key: float, qty: float) -> None:
     """A smaller quantity keeps its place in the queue, anything else goes to the end of one."""
     order = state.orders[slot]
-    if order.s == s and order.key == key and qty <= order.qty:
+    if order.key == key and qty <= order.qty:  # keys of two sides differ in sign
         shrink(state, slot, qty)
         return
     unlink(state, slot)

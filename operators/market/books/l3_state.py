@@ -32,8 +32,8 @@ BOOK_FIELDS = {
     "repeated": "<i8",  # orders added or deleted twice
     "evicted": "<i8",  # orders dropped for want of room
 }
-N_ORDERS, HEAD, TAIL = 2, 3, 4  # columns of the pool beside KEY and QTY
-COLUMNS = 5
+N_ORDERS, TAIL = 2, 3  # columns of the pool beside KEY and QTY
+COLUMNS = 4
 NOBODY = -1
 FREE, USED, DEAD_HEAD, DEAD_TAIL, N_DEAD = 0, 1, 2, 3, 4  # places of `counts`
 
@@ -46,7 +46,7 @@ class L3State(NamedTuple):
 
     books: Records  # (instruments,) BOOK_FIELDS
     sides: Records  # (2 * instruments,) SIDE_FIELDS
-    pool: F8  # (5, places): KEY, QTY (sum of the level), N_ORDERS, HEAD and TAIL of the queue
+    pool: F8  # (4, places): KEY, QTY (sum of the level), N_ORDERS, TAIL of the queue
     orders: Records  # (places,) ORDER_FIELDS
     table: I8  # (a power of two, at least twice the orders) order + 1 by hash of its id, 0: none
     counts: I8  # (5,) first free order, orders used so far, first, last and number of the dead
@@ -113,7 +113,6 @@ def link(state: L3State, slot: int) -> None:
         place = insert(side, pool, place)
         order.prev = NOBODY
         pool[KEY, place], pool[QTY, place], pool[N_ORDERS, place] = order.key, order.qty, 1.0
-        pool[HEAD, place] = slot
     pool[TAIL, place] = slot
 
 
@@ -128,9 +127,7 @@ def unlink(state: L3State, slot: int) -> None:
         return
     pool[QTY, place] -= order.qty
     pool[N_ORDERS, place] -= 1.0
-    if order.prev == NOBODY:
-        pool[HEAD, place] = order.next
-    else:
+    if order.prev != NOBODY:
         state.orders[order.prev].next = order.next
     if order.next == NOBODY:
         pool[TAIL, place] = order.prev

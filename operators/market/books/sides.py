@@ -97,8 +97,7 @@ def insert(side: Record, pool: F8, place: int) -> int:
     if (at_head and start == side.at) or (not at_head and stop == side.at + side.cap):
         place += _centre(side, pool)
         start, stop = side.first, side.first + side.n
-    # A nearly full block may have its last free place at the other end.
-    at_head = (at_head and start > side.at) or stop == side.at + side.cap
+    at_head = at_head and start > side.at  # the last free place of a block is behind its levels
     side.n += 1
     if not at_head:
         for column in range(pool.shape[0]):
