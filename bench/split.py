@@ -60,7 +60,7 @@ PACED_CADENCE = "tick"  # every tick is decided about, so every one has all its 
 class Sizes:
     """How much is measured."""
 
-    rows: int = 400_000  # at full speed
+    rows: int = 1_000_000  # at full speed
     warm_s: float = 8.0  # of the paced desk, before it counts
     paced_s: float = 20.0
     idle_s: float = 10.0
@@ -85,7 +85,7 @@ def measure(sizes: Sizes, say: Say) -> dict[str, Any]:
         bench = _Bench(servers, folder)
         say("warming the broker, and the kernels where they are not compiled yet")
         with bench.workers("warm", FULL_SPEED_CADENCE) as workers:
-            _warm(workers)
+            warm(workers)
         say("full speed")
         speed, bare = _speed(bench, sizes)
         say(f"tick to order at {split_hops.TICKS_PER_S:,.0f} ticks/s")
@@ -164,7 +164,7 @@ class _Bench:
             yield workers
 
 
-def _warm(workers: Workers) -> None:
+def warm(workers: Workers) -> None:
     """A whole desk over a short tape: what compiles, loads or connects for the first time."""
     for flow in split_hops.STAGES:
         workers.start(flow)

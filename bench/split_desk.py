@@ -36,6 +36,7 @@ ANSWER_S = 5.0
 WAIT_S = 150.0  # for a worker to get anywhere; it may have to compile kernels first
 
 Say = Callable[[str], None]
+Health = dict[str, Any]  # see flows.meter.Meter.snapshot
 
 
 @contextmanager
@@ -138,12 +139,12 @@ class Workers:
         self._wait(flow, told)
         return found[0]
 
-    def wait_until(self, flow: str, good: Callable[[str], bool]) -> None:
-        """Until the state that a worker tells of itself is good."""
+    def wait_until(self, flow: str, good: Callable[[Health], bool]) -> None:
+        """Until what a worker tells of itself is good."""
 
         def reached() -> bool:
-            state = self._state(flow)
-            return state is not None and good(state)
+            health = self.health(flow)
+            return health is not None and good(health)
 
         self._wait(flow, reached)
 
@@ -151,6 +152,19 @@ class Workers:
         """Until workers have finished."""
         for flow in flows:
             self._wait(flow, partial(self._has_finished, flow))
+
+    def health(self, flow: str) -> Health | None:
+        """What its /healthz says; None before the first and after the last answer."""
+        if flow not in self._ports:
+            self._ports[flow] = self.event(flow, "started")["port"]
+        connection = HTTPConnection(HOST, self._ports[flow], timeout=ANSWER_S)
+        try:
+            connection.request("GET", "/healthz")
+            return dict(json.loads(connection.getresponse().read()))
+        except (OSError, HTTPException):
+            return None
+        finally:
+            connection.close()
 
     def cpu_s(self, flow: str, start_s: float, end_s: float) -> float:
         """Processor time of a worker between two moments of `time.time()`."""
@@ -172,18 +186,6 @@ class Workers:
                     "measure on a machine with less to do"
                 )
             time.sleep(LOOK_S)
-
-    def _state(self, flow: str) -> str | None:
-        if flow not in self._ports:
-            self._ports[flow] = self.event(flow, "started")["port"]
-        connection = HTTPConnection(HOST, self._ports[flow], timeout=ANSWER_S)
-        try:
-            connection.request("GET", "/healthz")
-            return str(json.loads(connection.getresponse().read())["state"])
-        except (OSError, HTTPException):  # it does not listen yet, or has finished
-            return None
-        finally:
-            connection.close()
 
 
 class _CpuClock:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.split_bare import Arrivals
-from bench.split_desk import Workers
+from bench.split_desk import Health, Workers
 from bench.split_trail import Seen, Trail, trail_of
 from cli.errors import Refused
 from cli.worker import FLOWS
@@ -19,10 +19,11 @@ SEED = 1
 MARKET_BEGINS = "market time begins"  # ingest's line that pairs market time with this machine's
 STAGES = tuple(flow for flow in FLOWS if flow != "ingest")
 WATCHED = (MARKET, FEATURES, DECISIONS, ORDERS)
-START_S_MAX = 40.0  # of the workers, while ingest is running already
+START_S_MAX = 60.0  # of the workers, while ingest is running already
 REACHED_S = 2.0  # beyond the last tick's due time, until its order has come
 SETTLED_S = 3.0  # until a worker that has begun does what it does for hours
 IDLE_RATE_HZ = 0.01
+ABREAST_NS = 20_000_000_000  # of market time: one second of the paced desk
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def paced_desk(workers: Workers, *, warm_s: float, seconds: float) -> Paced:
     with Arrivals(workers.servers, places) as arrivals:
         _start(workers, rows=n_rows, rate_hz=TICKS_PER_S / SPEED, speed=SPEED)
         clock = workers.event("ingest", MARKET_BEGINS)
-        _wait_until_running(workers)
+        _wait_until_abreast(workers)
         begin_s = time.monotonic() + warm_s
         end_s = begin_s + seconds
         if begin_s - clock["monotonic_s"] > START_S_MAX + warm_s:
@@ -78,7 +79,7 @@ def paced_desk(workers: Workers, *, warm_s: float, seconds: float) -> Paced:
 def idle_desk(workers: Workers, *, seconds: float) -> dict[str, float]:
     """Processor time per second of each worker of a desk that has nothing to do."""
     _start(workers, rows=100, rate_hz=IDLE_RATE_HZ, speed=1.0)
-    _wait_until_running(workers)
+    _wait_until_abreast(workers)
     time.sleep(SETTLED_S)
     begin_s = time.time()
     time.sleep(seconds)
@@ -99,15 +100,22 @@ def _start(workers: Workers, *, rows: int, rate_hz: float, speed: float) -> None
     for flow in STAGES:
         workers.start(flow)
     for flow in STAGES:
-        workers.wait_until(flow, lambda state: state.startswith("waiting"))
+        workers.wait_until(flow, lambda health: health["state"].startswith("waiting"))
     options = {"--seed": SEED, "--rows": rows, "--rate": rate_hz, "--speed": speed}
     given = [part for name, value in options.items() for part in (name, str(value))]
     workers.start("ingest", "--simulate", *given)
 
 
-def _wait_until_running(workers: Workers) -> None:
+def _wait_until_abreast(workers: Workers) -> None:
+    """All workers are where ingest is, and nobody is loading kernels any more."""
+
+    def abreast(health: Health) -> bool:
+        ingest = workers.health("ingest") or health
+        at_ns, ahead_ns = health["event_time_ns"], ingest["event_time_ns"]
+        return None not in (at_ns, ahead_ns) and bool(ahead_ns - at_ns < ABREAST_NS)
+
     for flow in FLOWS:
-        workers.wait_until(flow, lambda state: state == "running")
+        workers.wait_until(flow, abreast)
 
 
 def _cores(workers: Workers, begin_s: float, end_s: float) -> dict[str, float]:

@@ -38,7 +38,7 @@ def ingest_alone(workers: Workers, n_rows: int) -> None:
     """
     options = ["--seed", str(SEED), "--rows", str(n_rows), "--rate", str(RATE_HZ), "--speed", "0"]
     workers.start("ingest", "--simulate", *options)
-    workers.wait_until("ingest", lambda state: state.startswith("draining"))
+    workers.wait_until("ingest", lambda health: health["state"].startswith("draining"))
     log = workers.open_log()
     try:
         writer = log.writer()
@@ -62,7 +62,7 @@ def stages_alone(workers: Workers) -> None:
 def stages_together(workers: Workers) -> None:
     """Both at once: decide is ready and waits when features begins."""
     workers.start("decide")
-    workers.wait_until("decide", lambda state: state == "running")
+    workers.wait_until("decide", lambda health: health["state"] == "running")
     workers.start("features")
     workers.wait("features", "decide")
 

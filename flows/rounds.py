@@ -166,6 +166,7 @@ class _RoundPart(GracefulPart[tuple[str, Parcel], None]):
             return []
         self._last_s, self._n_dry = monotonic(), 0
         replies.ts_recv_ns[:] = now_ns
+        self._clock.reach(beat_ns)  # nothing may stand before it from now on
         own = concat([replies, self._beats(now_ns, beat_ns)])
         return [(ALL, self._parcel(market, own))]
 

@@ -148,6 +148,14 @@ def test_a_change_of_an_unknown_order_means_nothing_after_a_snapshot() -> None:
     assert (bid(out), out.unknown[0]) == ((99.0, 5.0, 1.0), 1)
 
 
+def test_each_order_may_have_a_price_of_its_own() -> None:
+    n = 40_000  # more levels than a book by level holds
+    added = [(A.ADD, i, BUY, 1_000.0 + i, 1.0) for i in range(1, n + 1)]
+    state, out = run(added)
+    assert (out.n_orders[-1], out.evicted[-1]) == (n, 0)
+    assert len(levels_of(state, BID, n + 1)) == n
+
+
 def test_equal_ids_of_two_books_are_two_orders() -> None:
     """1,000 orders in a table of 2,048: most share a chain with others."""
     operator, n = books(), 500
@@ -375,7 +383,7 @@ def test_nasdaq_has_the_best_levels_of_its_recorded_book(data_path: Find) -> Non
     assert equal[:3].tolist() == [2 * rows.seq.size] * 3  # further out more older ones come in
 
 
-def test_cme_knows_every_order_and_never_crosses(data_path: Find) -> None:
+def test_cme_names_only_known_orders(data_path: Find) -> None:
     rows = recorded(data_path("orders_l3/cme_ESH4_20231225T0000.parquet"), CME)
     operator = books(begins_empty=False)
     state, top = operator.step(operator.initial(), rows)

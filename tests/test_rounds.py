@@ -28,8 +28,10 @@ from operators.market.gate import Gate
 from schemas.kinds import Control, Flag, Kind
 from schemas.rows import MarketRows, concat, take
 from schemas.topics import CONTROL, MARKET, REPORTS
+from tests.runs import EURUSD
 from tests.worker_desk import rows_of
 from venues.simulator import Simulator
+from venues.tape import open_tapes
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -91,16 +93,18 @@ def report(lane: int, seq: int) -> dict[str, Any]:
 class Answers:
     """Execute, as far as ingest can see: reports now and then, and DRAINED after a last call."""
 
-    def __init__(self, log: MemoryLog, every: int) -> None:
-        self._log, self._every = log, every
+    def __init__(self, every: int) -> None:
+        self._every = every
         self._n = dict.fromkeys(lanes(), 0)
         self.drained: set[int] = set()
 
-    def after(self, round_number: int, writer: Writer) -> None:
+    def after(self, round_number: int, messages: list[Message], writer: Writer) -> None:
+        """What it does about the messages of a round."""
+        called = {m.lane for m in messages if Place.of(m).phase >= Phase.CALLED}
         for lane in lanes():
             if lane in self.drained:
                 continue
-            if self._called(lane):
+            if lane in called:
                 row = {"seq": self._n[lane], "lane": lane, "ts_event_ns": 3, "ts_recv_ns": 3}
                 self._write(writer, lane, {**row, "code": "DRAINED"})
                 self.drained.add(lane)
@@ -110,10 +114,6 @@ class Answers:
     def _write(self, writer: Writer, lane: int, row: dict[str, Any]) -> None:
         writer.append(encode_json(REPORTS, lane=lane, rows=[row], code_version=CODE))
         self._n[lane] += 1
-
-    def _called(self, lane: int) -> bool:
-        rows = rows_of(self._log, MARKET, lane)
-        return isinstance(rows, MarketRows) and bool(np.any(rows.flags & Flag.LAST_CALL))
 
 
 def live(
@@ -132,7 +132,7 @@ def live(
                 writer.append(kept)
                 return False
             writer.append(messages)
-            answers.after(n, writer)
+            answers.after(n, messages, writer)
             assert n < ROUNDS_MOST, "it does not come to an end"
         return n < n_rounds
     finally:
@@ -165,9 +165,18 @@ def check(log: MemoryLog) -> None:
 @pytest.mark.parametrize("speed", [None, 1e5])
 def test_one_life_writes_everything_once(speed: float | None) -> None:
     log = MemoryLog()
-    answers = Answers(log, every=2)
+    answers = Answers(every=1)  # also while the last second of the tape goes by
     assert live(log, answers, n_rounds=10**9, lost={}, speed=speed)
     assert answers.drained == set(lanes())
+    check(log)
+
+
+def test_time_never_goes_back_when_the_tape_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    first_ns = 1_399_033_800_100_000_000  # 2014-05-02T12:30:00.1, so that a second is not over
+    short = open_tapes([EURUSD], from_ns=first_ns, to_ns=first_ns + 1_500_000_000)
+    monkeypatch.setattr("tests.test_rounds.feed", lambda: short)
+    log = MemoryLog()
+    live(log, Answers(every=1), n_rounds=10**9, lost={}, speed=2.0)
     check(log)
 
 
@@ -183,7 +192,7 @@ def test_any_deaths_lose_and_double_nothing(
     lives: list[tuple[int, list[bool]]], every: int, paced: bool
 ) -> None:
     log = MemoryLog()
-    answers = Answers(log, every)
+    answers = Answers(every)
     speed = 2e5 if paced else None
     for n_rounds, lost in lives:
         live(log, answers, n_rounds=n_rounds, lost=dict(enumerate(lost)), speed=speed)
@@ -193,12 +202,12 @@ def test_any_deaths_lose_and_double_nothing(
 
 def test_what_ends_together_ends_together_after_a_death_between() -> None:
     log = MemoryLog()
-    answers = Answers(log, every=2)
+    answers = Answers(every=2)
     writer = log.writer()
     for n, messages in enumerate(rounds(log, writer, speed=None)):
         ends = [m for m in messages if Place.of(m).phase is Phase.ENDED]
         writer.append(ends[-1:] or messages)  # of the last round only the highest lane's
-        answers.after(n, writer)
+        answers.after(n, messages, writer)
         if ends:
             break
     writer.close()
@@ -208,7 +217,7 @@ def test_what_ends_together_ends_together_after_a_death_between() -> None:
 
 def test_commands_stand_in_the_lowest_lane_once() -> None:
     log = MemoryLog()
-    answers = Answers(log, every=3)
+    answers = Answers(every=3)
     writer = log.writer()
     rows = [
         {"seq": n, "ts_recv_ns": 7, "command": each.name}

@@ -183,8 +183,8 @@ def _rob(desk: Desk, flow: str) -> None:
         for file in sorted((desk.folder / flow).rglob("*"), reverse=True):
             file.unlink() if file.is_file() else file.rmdir()
     if flow == "decide":
-        store = next((desk.folder / flow / "store").glob("*.sqlite3"))
-        store.write_bytes(b"garbage" + store.read_bytes()[7:])
+        for file in (desk.folder / flow / "store").iterdir():  # the database and its journals
+            file.write_bytes(b"garbage" + file.read_bytes()[7:])
 
 
 def _replace_ingest_while_it_stands_still(desk: Desk) -> None:

@@ -6,6 +6,8 @@ from typing import NamedTuple
 import numpy as np
 
 from operators.arrays import ArrayOperator, kernel
+from schemas.expectations import CHANCE_MAX, PRICE_MAX, QTY_MAX, RATE_MAX, SECONDS_MAX, Seen
+from schemas.expectations import TIME_MAX_NS as _TIME_MAX_NS
 from schemas.instruments import InstrumentArrays, InstrumentKind
 from schemas.kinds import Flag, Kind
 from schemas.reasons import Reason
@@ -24,6 +26,9 @@ _NOT_FINITE, _NOT_POSITIVE = int(Reason.NOT_FINITE), int(Reason.NOT_POSITIVE)
 _CROSSED, _OUT_OF_RANGE = int(Reason.CROSSED_QUOTE), int(Reason.OUT_OF_RANGE)
 _BAD_SIDE, _UNKNOWN = int(Reason.BAD_SIDE), int(Reason.UNKNOWN_SYMBOL)
 _RECV_BACK, _EVENT_BACK = int(Reason.RECV_REGRESSED), int(Reason.EVENT_REGRESSED)
+
+
+_NOTHING = Seen(*(np.zeros(0, dtype) for dtype in (np.uint8, np.int64, np.int64, np.uint16)))
 
 
 class GateState(NamedTuple):
@@ -49,16 +54,16 @@ class Gate(ArrayOperator[GateState]):
     In: MarketRows, shape (n,), in the feed's order. Out: two tables of MarketRows, accepted and
     rejected, together the rows that came in; only `reason` is changed.
     Checks, in this order, the first that fails is the reason: one that the reader set; the symbol
-    is in the table (UNKNOWN_SYMBOL); times are not negative (NULL_TIME); what the kind needs is
-    there (NULL_PRICE) and finite (NOT_FINITE); prices are above zero and sizes not below
-    (NOT_POSITIVE); the bid is not above the ask (CROSSED_QUOTE, locked is fine); bars, rates and
-    prices of event contracts hold their bounds (OUT_OF_RANGE); the side is one (BAD_SIDE, a book
-    level needs +1 or -1); `ts_recv_ns` does not go back in its source (RECV_REGRESSED);
-    `ts_event_ns` does not in its symbol, source and kind (EVENT_REGRESSED). Rows of a book snapshot
-    are excepted from the last two and do not count for them.
-    Needed: TRADE price; QUOTE bid_px and ask_px, of an event contract one of them; BOOK price and
-    qty; BAR open, high, low, price; FUNDING price (any sign); OPEN_INTEREST qty; MARK price. Sizes
-    of trades, quotes and bars may be null.
+    is in the table (UNKNOWN_SYMBOL); times are not negative (NULL_TIME) and before the year 2200
+    (OUT_OF_RANGE); what the kind needs is there (NULL_PRICE) and finite (NOT_FINITE); prices are
+    above zero and sizes not below (NOT_POSITIVE); the bid is not above the ask (CROSSED_QUOTE,
+    locked is fine); bars, rates, prices and sizes hold their bounds, and columns that the kind does
+    not use are null (OUT_OF_RANGE); the side is one (BAD_SIDE, a book level needs +1 or -1);
+    `ts_recv_ns` does not go back in its source (RECV_REGRESSED); `ts_event_ns` does not in its
+    symbol, source and kind (EVENT_REGRESSED). Rows of a book snapshot are excepted from the last
+    two and do not count for them.
+    What each kind needs and its bounds are declared in `schemas.expectations`, whose suites are
+    these checks as data; a test holds the two equal, row by row.
     Memory: a rejected row leaves it as it was.
     Messages: a rejected row of a book takes every later row of its message along, for the same
     reason. Rows of the message before it have passed: whether a row passes must not depend on rows
@@ -88,22 +93,42 @@ class Gate(ArrayOperator[GateState]):
     def step(
         self, state: GateState, rows: MarketRows
     ) -> tuple[GateState, tuple[MarketRows, MarketRows]]:
-        reason = np.zeros(rows.seq.size, np.uint16)
-        found = _judge(state, rows, self._base, self._count, self._kind, reason)
-        if found >= 0:
-            raise ValueError(
-                f"source must be in 0..{self._sources - 1}, was {rows.source[found]} in row {found}"
-            )
+        reason = self._reasons(state, rows, _NOTHING)
         bad = reason != _OK
         if not bad.any():
             return state, (rows, empty(MarketRows))
         rejected = take(rows, bad)._replace(reason=reason[bad])
         return state, (take(rows, ~bad), rejected)
 
+    def judge(self, state: GateState, rows: MarketRows) -> tuple[GateState, tuple[U2, Seen]]:
+        """As `step`, but gives the reason of each row, and what was remembered when it was judged:
+
+        with these columns beside them, rows can be judged one by one and in any order.
+        """
+        n = rows.seq.size
+        seen = Seen(
+            instrument_kind=np.zeros(n, np.uint8),
+            newest_recv_ns=np.full(n, NEVER_NS, np.int64),
+            newest_event_ns=np.full(n, NEVER_NS, np.int64),
+            message_reason=np.zeros(n, np.uint16),
+        )
+        return state, (self._reasons(state, rows, seen), seen)
+
+    def _reasons(self, state: GateState, rows: MarketRows, seen: Seen) -> U2:
+        reason = np.zeros(rows.seq.size, np.uint16)
+        found = _judge(state, rows, self._base, self._count, self._kind, seen, reason)
+        if found >= 0:
+            raise ValueError(
+                f"source must be in 0..{self._sources - 1}, was {rows.source[found]} in row {found}"
+            )
+        return reason
+
 
 # Helpers take numbers, not the table: handing a tuple of 24 arrays over costs 0.5 us a call.
 @kernel
-def _quote(bid: float, bid_qty: float, ask: float, ask_qty: float, is_event: bool) -> int:
+def _quote(
+    bid: float, bid_qty: float, ask: float, ask_qty: float, is_event: bool, extra: bool
+) -> int:
     no_bid, no_ask = math.isnan(bid), math.isnan(ask)
     if (no_bid and no_ask) or ((no_bid or no_ask) and not is_event):
         return _NULL_PRICE
@@ -113,11 +138,14 @@ def _quote(bid: float, bid_qty: float, ask: float, ask_qty: float, is_event: boo
         return _NOT_POSITIVE
     if bid > ask:
         return _CROSSED
-    return _OUT_OF_RANGE if is_event and (bid > 1.0 or ask > 1.0) else _OK
+    limit = CHANCE_MAX if is_event else PRICE_MAX
+    if extra or bid > limit or ask > limit or bid_qty > QTY_MAX or ask_qty > QTY_MAX:
+        return _OUT_OF_RANGE
+    return _OK
 
 
 @kernel
-def _level(kind: int, price: float, qty: float, side: int, is_event: bool) -> int:
+def _level(kind: int, price: float, qty: float, side: int, is_event: bool, extra: bool) -> int:
     """A trade, or a level of a book."""
     if math.isnan(price) or (kind == _BOOK and math.isnan(qty)):
         return _NULL_PRICE
@@ -125,44 +153,69 @@ def _level(kind: int, price: float, qty: float, side: int, is_event: bool) -> in
         return _NOT_FINITE
     if price <= 0.0 or qty < 0.0:
         return _NOT_POSITIVE
-    if is_event and price > 1.0:
+    if extra or price > (CHANCE_MAX if is_event else PRICE_MAX) or qty > QTY_MAX:
         return _OUT_OF_RANGE
     return _BAD_SIDE if side < -1 or side > 1 or (kind == _BOOK and side == 0) else _OK
 
 
 @kernel
-def _bar(first: float, high: float, low: float, last: float, volume: float) -> int:
+def _bar(
+    first: float, high: float, low: float, last: float, volume: float, seconds: float,
+    is_event: bool, extra: bool,
+) -> int:  # fmt: skip
     if math.isnan(first) or math.isnan(high) or math.isnan(low) or math.isnan(last):
         return _NULL_PRICE
     if math.isinf(first) or math.isinf(high) or math.isinf(low) or math.isinf(last):
         return _NOT_FINITE
-    if math.isinf(volume):
+    if math.isinf(volume) or math.isinf(seconds):
         return _NOT_FINITE
-    if first <= 0.0 or high <= 0.0 or low <= 0.0 or last <= 0.0 or volume < 0.0:
+    if first <= 0.0 or high <= 0.0 or low <= 0.0 or last <= 0.0 or volume < 0.0 or seconds <= 0.0:
         return _NOT_POSITIVE
     if low > first or low > last or high < first or high < last:
         return _OUT_OF_RANGE
-    return _OK
+    if extra or high > (CHANCE_MAX if is_event else PRICE_MAX):
+        return _OUT_OF_RANGE
+    return _OUT_OF_RANGE if volume > QTY_MAX or seconds > SECONDS_MAX else _OK
 
 
 @kernel
-def _figure(kind: int, price: float, qty: float, ref: float) -> int:
+def _figure(kind: int, price: float, qty: float, ref: float, is_event: bool, extra: bool) -> int:
     """A funding rate (any sign, but never as much as the notional), open interest, a mark."""
-    need = qty if kind == _INTEREST else price
-    if math.isnan(need):
+    if math.isnan(qty if kind == _INTEREST else price):
         return _NULL_PRICE
-    if math.isinf(need) or (kind == _MARK and math.isinf(ref)):
-        return _NOT_FINITE
-    if kind == _FUNDING:
-        return _OUT_OF_RANGE if need <= -1.0 or need >= 1.0 else _OK
     if kind == _INTEREST:
-        return _NOT_POSITIVE if need < 0.0 else _OK
-    return _NOT_POSITIVE if need <= 0.0 or ref <= 0.0 else _OK
+        if math.isinf(qty):
+            return _NOT_FINITE
+        if qty < 0.0:
+            return _NOT_POSITIVE
+        return _OUT_OF_RANGE if extra or qty > QTY_MAX else _OK
+    if math.isinf(price) or math.isinf(ref):
+        return _NOT_FINITE
+    if ref <= 0.0 or (kind == _MARK and price <= 0.0):
+        return _NOT_POSITIVE
+    if extra:
+        return _OUT_OF_RANGE
+    if kind == _FUNDING:
+        inside = -RATE_MAX < price < RATE_MAX and not ref > SECONDS_MAX
+        return _OK if inside else _OUT_OF_RANGE
+    limit = CHANCE_MAX if is_event else PRICE_MAX
+    return _OUT_OF_RANGE if price > limit or ref > limit else _OK
 
 
 @kernel
-def _judge(state: GateState, rows: MarketRows, base: I4, count: I4, kinds: U1, reason: U2) -> int:
-    """Fill `reason`; gives the first row with an impossible source, -1 if there is none."""
+def _any(a: float, b: float, c: float, d: float) -> bool:
+    """One of them is there: a column that the row's kind does not use."""
+    return not (math.isnan(a) and math.isnan(b) and math.isnan(c) and math.isnan(d))
+
+
+@kernel
+def _judge(
+    state: GateState, rows: MarketRows, base: I4, count: I4, kinds: U1, seen: Seen, reason: U2
+) -> int:
+    """Fill `reason`, and `seen` if it is as long; gives the first row with an impossible source,
+    -1 if there is none.
+    """
+    watched = seen.newest_recv_ns.size > 0
     for i in range(rows.seq.size):
         kind = rows.kind[i]
         if kind == 0 or kind >= _KINDS:
@@ -174,23 +227,46 @@ def _judge(state: GateState, rows: MarketRows, base: I4, count: I4, kinds: U1, r
         inside = 0 <= lane < base.size and 0 <= symbol < count[lane]
         at = base[lane] + symbol if inside else 0
         snapshot = rows.flags[i] & _SNAPSHOT != 0
+        if watched:
+            if inside:
+                seen.instrument_kind[i] = kinds[at]
+            if inside and not snapshot:
+                seen.newest_recv_ns[i] = state.recv_ns[source]
+                seen.newest_event_ns[i] = state.event_ns[at, source, kind]
+            if kind == _BOOK:
+                seen.message_reason[i] = state.broken[source]
         why = int(rows.reason[i])
         if why == _OK:
+            event_ns, recv_ns = rows.ts_event_ns[i], rows.ts_recv_ns[i]
             if not inside:
                 why = _UNKNOWN
-            elif rows.ts_event_ns[i] < 0 or rows.ts_recv_ns[i] < 0:
+            elif event_ns < 0 or recv_ns < 0:
                 why = _NULL_TIME
-            elif kind == _QUOTE:
-                bid, ask = rows.bid_px[i], rows.ask_px[i]
-                why = _quote(bid, rows.bid_qty[i], ask, rows.ask_qty[i], kinds[at] == _EVENT)
-            elif kind in (_TRADE, _BOOK):
-                is_event = kinds[at] == _EVENT
-                why = _level(kind, rows.price[i], rows.qty[i], rows.side[i], is_event)
-            elif kind == _BAR:
-                high, low = rows.high[i], rows.low[i]
-                why = _bar(rows.open[i], high, low, rows.price[i], rows.qty[i])
+            elif event_ns > _TIME_MAX_NS or recv_ns > _TIME_MAX_NS:
+                why = _OUT_OF_RANGE
             else:
-                why = _figure(kind, rows.price[i], rows.qty[i], rows.ref[i])
+                is_event = kinds[at] == _EVENT
+                price, qty, ref = rows.price[i], rows.qty[i], rows.ref[i]
+                bid, bid_qty = rows.bid_px[i], rows.bid_qty[i]
+                ask, ask_qty = rows.ask_px[i], rows.ask_qty[i]
+                first, high, low = rows.open[i], rows.high[i], rows.low[i]
+                if kind == _QUOTE:
+                    extra = _any(first, high, low, ref) or _any(price, qty, price, qty)
+                    why = _quote(bid, bid_qty, ask, ask_qty, is_event, extra)
+                else:
+                    extra = _any(bid, bid_qty, ask, ask_qty)
+                    if kind == _BAR:
+                        why = _bar(first, high, low, price, qty, ref, is_event, extra)
+                    else:
+                        extra = extra or _any(first, high, low, low)
+                        if kind in (_TRADE, _BOOK):
+                            extra = extra or not math.isnan(ref)
+                            why = _level(kind, price, qty, rows.side[i], is_event, extra)
+                        else:
+                            unused = price if kind == _INTEREST else qty
+                            extra = extra or not math.isnan(unused)
+                            extra = extra or (kind == _INTEREST and not math.isnan(ref))
+                            why = _figure(kind, price, qty, ref, is_event, extra)
         if why == _OK and not snapshot:
             if rows.ts_recv_ns[i] < state.recv_ns[source]:
                 why = _RECV_BACK

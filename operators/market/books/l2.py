@@ -101,7 +101,7 @@ class L2Books(ArrayOperator[L2State]):
     Depth: every level is kept. A subscription limited to N levels keeps the best N after each
     message, as the venue does. At `levels_max` the furthest level goes, which `evicted` counts
     and `covered` shows.
-    Chunks: any split gives the same bytes. State: 144 bytes a book, and 16 for each of its places,
+    Chunks: any split gives the same bytes. State: 168 bytes a book, and 16 for each of its places,
     256 a side at first, doubled as needed; not less when levels go. Errors: ValueError as above.
     """
 

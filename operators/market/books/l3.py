@@ -6,7 +6,6 @@ from typing import NamedTuple
 import numpy as np
 
 from operators.arrays import F8, I1, I2, I4, I8, U1, U2, ArrayOperator, kernel
-from operators.market.books.l2 import LEVELS_MAX
 from operators.market.books.l2_state import key_of, price_of
 from operators.market.books.l3_state import (
     BOOK_FIELDS,
@@ -171,7 +170,7 @@ class L3Books(ArrayOperator[L3State]):
 
     def _roomier(self, state: L3State, s: int) -> L3State:
         if s != _ORDERS:
-            return state._replace(pool=with_room(state.sides, state.pool, s, LEVELS_MAX))
+            return state._replace(pool=with_room(state.sides, state.pool, s, self._orders_max))
         size = min(2 * state.orders.size, self._orders_max)
         orders = blank_records(ORDER_FIELDS, size)
         orders[: state.orders.size] = state.orders
@@ -211,7 +210,7 @@ def _fold(
             continue
         k = base[lane] + symbol
         s = 2 * k + (BID if rows.side[i] > 0 else ASK)
-        if is_tight(state.sides[s], LEVELS_MAX):
+        if is_tight(state.sides[s], orders_max):
             cursor[_AT], cursor[_TIGHT] = i, s
             return
         if not has_free_order(state) and state.orders.size < orders_max:

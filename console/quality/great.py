@@ -1,0 +1,201 @@
+"""Great Expectations over recorded rows: the declared suites, their results, its Data Docs."""
+
+import logging
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from console.quality.frames import POSITION
+from schemas.expectations import Check, Expectation, VenueClass, suite
+from schemas.kinds import Kind
+
+FIRST = 5  # positions of failing rows that are told
+INDEX = [POSITION, "source", "source_row"]  # what a failing row is called in the Data Docs
+SITE = "trifecta"
+LINE = "line"  # of a suite: what a result says it belongs to
+
+
+@dataclass
+class Finding:
+    """What came of one expectation, over all slices."""
+
+    kind: Kind
+    group: VenueClass
+    expectation: Expectation
+    rows: int = 0  # evaluated: rows with a null where that passes are not
+    unexpected: int = 0
+    first: list[tuple[int, int]] = field(default_factory=list)  # (source, source_row)
+
+
+class GreatExpectations:
+    """Runs the suites of `schemas.expectations`.
+
+    Parameters
+    ----------
+    name : str
+        What is judged; stands in the Data Docs.
+
+    Notes
+    -----
+    Nothing leaves the machine: its context lives in memory, and its telemetry is off. Errors: an
+    expectation that cannot be evaluated is a RuntimeError, never a pass.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._gx = _quiet()
+        self._context = self._gx.get_context(mode="ephemeral")
+        self._context.enable_analytics(enable=False)
+        self._context.variables.progress_bars = {"globally": False, "metric_calculations": False}
+        source = self._context.data_sources.add_pandas(name)
+        self._asset = source.add_dataframe_asset("rows")
+        self._definitions: dict[tuple[Kind, VenueClass], Any] = {}
+        self._findings: dict[tuple[Kind, VenueClass], list[Finding]] = {}
+
+    def judge(self, kind: Kind, group: VenueClass, frame: Any, *, run: str) -> None:
+        """Run the kind's suite over a frame of `frames`; `run` names the slice in the Data Docs."""
+        if (kind, group) not in self._definitions:
+            lines = [Finding(kind, group, expectation) for expectation in suite(kind, group)]
+            self._definitions[kind, group] = self._definition(kind, group)
+            self._findings[kind, group] = lines
+        from great_expectations.core.run_identifier import RunIdentifier
+
+        found = self._definitions[kind, group].run(
+            batch_parameters={"dataframe": frame},
+            result_format={
+                "result_format": "SUMMARY",
+                "partial_unexpected_count": FIRST,
+                "unexpected_index_column_names": INDEX,
+            },
+            run_id=RunIdentifier(run_name=run, run_time=datetime.now(UTC)),
+        )
+        for line, result in _results(found):
+            finding = self._findings[kind, group][line]
+            finding.rows += result["element_count"] - result.get("missing_count", 0)
+            finding.unexpected += result["unexpected_count"]
+            room = FIRST - len(finding.first)
+            finding.first += [
+                (int(row["source"]), int(row["source_row"]))
+                for row in result.get("partial_unexpected_index_list", [])[:room]
+            ]
+
+    def findings(self) -> list[Finding]:
+        """One per expectation of each suite that was run, in the order in which they are asked."""
+        return [finding for lines in self._findings.values() for finding in lines]
+
+    def write_docs(self, folder: Path) -> Path:
+        """Write the Data Docs; gives their first page."""
+        self._context.add_data_docs_site(
+            SITE,
+            {
+                "class_name": "SiteBuilder",
+                "show_how_to_buttons": False,
+                "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
+                "store_backend": {
+                    "class_name": "TupleFilesystemStoreBackend",
+                    "base_directory": str(folder.resolve()),
+                },
+            },
+        )
+        self._context.build_data_docs([SITE])
+        return folder / "index.html"
+
+    def _definition(self, kind: Kind, group: VenueClass) -> Any:
+        name = suite_name(kind, group)
+        known = self._gx.ExpectationSuite(
+            name=name,
+            expectations=[gx_expectation(e, line) for line, e in enumerate(suite(kind, group))],
+        )
+        return self._context.validation_definitions.add(
+            self._gx.ValidationDefinition(
+                name=name,
+                data=self._asset.add_batch_definition_whole_dataframe(name),
+                suite=self._context.suites.add(known),
+            )
+        )
+
+
+def suite_name(kind: Kind, group: VenueClass) -> str:
+    """What a suite is called on pages and in tables."""
+    return kind.name.lower() + (" of events" if group is VenueClass.EVENT else "")
+
+
+def failing_rows(kind: Kind, group: VenueClass, frame: Any) -> list[list[int]]:
+    """Per expectation of the suite the positions of all rows that fail it."""
+    gx = _quiet()
+    context = gx.get_context(mode="ephemeral")
+    context.enable_analytics(enable=False)
+    context.variables.progress_bars = {"globally": False, "metric_calculations": False}
+    asset = context.data_sources.add_pandas("rows").add_dataframe_asset("rows")
+    batch = asset.add_batch_definition_whole_dataframe("rows").get_batch({"dataframe": frame})
+    lines = suite(kind, group)
+    found = batch.validate(
+        gx.ExpectationSuite(
+            name="all", expectations=[gx_expectation(e, line) for line, e in enumerate(lines)]
+        ),
+        result_format={
+            "result_format": "COMPLETE",
+            "unexpected_index_column_names": [POSITION],
+        },
+    )
+    failing: list[list[int]] = [[] for _ in lines]
+    for line, result in _results(found):
+        failing[line] = [int(row[POSITION]) for row in result.get("unexpected_index_list") or []]
+        assert len(failing[line]) == result["unexpected_count"]
+    return failing
+
+
+def gx_expectation(declared: Expectation, line: int) -> Any:
+    """The same as one of Great Expectations' own."""
+    import great_expectations.expectations as gxe
+    from great_expectations.expectations.row_conditions import Column
+
+    reason = "the column says it" if declared.reason is None else declared.reason.name
+    plain: dict[str, Any] = {
+        "column": declared.column,
+        "meta": {LINE: line, "reason": reason},
+        "notes": f"{declared.words}: {reason}",
+    }
+    if declared.check is Check.NOT_NULL:
+        if declared.where_null:
+            plain |= {
+                "row_condition": Column(declared.where_null).is_null(),
+                "condition_parser": "pandas",
+            }
+        return gxe.ExpectColumnValuesToNotBeNull(**plain)
+    if declared.check is Check.NULL:
+        return gxe.ExpectColumnValuesToBeNull(**plain)
+    if declared.check is Check.IN_SET:
+        return gxe.ExpectColumnValuesToBeInSet(**plain, value_set=list(declared.values))
+    if declared.check is Check.BETWEEN:
+        return gxe.ExpectColumnValuesToBeBetween(
+            **plain, min_value=declared.low, max_value=declared.high, strict_min=declared.above,
+            strict_max=declared.below,
+        )  # fmt: skip
+    column = plain.pop("column")
+    return gxe.ExpectColumnPairValuesAToBeGreaterThanB(
+        **plain, column_A=column, column_B=declared.other, or_equal=True,
+        ignore_row_if="either_value_is_missing",
+    )  # fmt: skip
+
+
+def _results(found: Any) -> list[tuple[int, Mapping[str, Any]]]:
+    """Line of the suite and result of each expectation; RuntimeError if one was not evaluated."""
+    results = []
+    for each in found.results:
+        config = each.expectation_config
+        if each.exception_info.get("raised_exception", True):
+            raise RuntimeError(f"{config.type} {config.kwargs}: {each.exception_info}")
+        results.append((int(config.meta[LINE]), each.result))
+    return results
+
+
+def _quiet() -> Any:
+    """The library, without what it says while it works."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import great_expectations as gx
+    logging.getLogger("great_expectations").setLevel(logging.ERROR)
+    return gx

@@ -1,0 +1,1 @@
+"""Order flow: what quotes, book levels and trades say about who is in a hurry."""
