@@ -146,8 +146,12 @@ def open_record(
     record: RunRecord,
     table: InstrumentTable,
     texts: Mapping[str, str] | None = None,
+    place: str = "--out",
 ) -> None:
-    """Write the first record, and texts beside it, or check that the one there is the same."""
+    """Write the first record, and texts beside it, or check that the one there is the same.
+
+    `place` is the option by which another run would be kept elsewhere.
+    """
     found = log.texts().get(RECORD)
     if found is None:
         writer.append([], {**(texts or {}), TABLE: table.to_json()})
@@ -160,6 +164,6 @@ def open_record(
     for name, now in again.items():
         if name not in ("run_id", "python") and before[name] != now:
             raise RunMismatchError(
-                f"this folder holds run {before['run_id']} with another {name}; repeat its "
-                "settings and tapes to go on with it, or choose another --out"
+                f"run {before['run_id']} was begun there with another {name}; repeat its settings "
+                f"and tapes to go on with it, or choose another {place}"
             )

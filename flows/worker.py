@@ -106,7 +106,7 @@ def run_ingest(
     """
     writer = log.writer()  # from here on no other ingest writes, so what is read back stays true
     try:
-        open_record(log, writer, record, feed.table, texts)
+        open_record(log, writer, record, feed.table, texts, place="--deployment")
         source, numbering = rounds_on(log, writer, feed, speed=speed, polled=_IngestWatch(meter))
         flow = _ingest_flow(source, LaneSink(writer), feed, numbering, record, meter)
         meter.state("running")

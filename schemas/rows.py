@@ -256,13 +256,19 @@ def from_batch(table: type[Rows], batch: pa.RecordBatch) -> Rows:
     if not batch.schema.equals(arrow_schema(table)):
         raise ValueError(f"not the columns of {table.__name__}: {batch.schema.names}")
     columns = (batch.column(i).to_numpy(zero_copy_only=False) for i in range(batch.num_columns))
-    return table(*(np.require(column, requirements=["C", "O", "W"]) for column in columns))
+    return table(*(_owned(column) for column in columns))
 
 
 def fingerprint(table: type[Any]) -> str:
     """SHA-256 of the column names and types: what two programs compare before they talk."""
     text = ";".join(f"{name}:{dtype.str}" for name, dtype in dtypes(table).items())
     return hashlib.sha256(f"{table.__name__}({text})".encode()).hexdigest()
+
+
+def _owned(column: NDArray[Any]) -> NDArray[Any]:
+    """`np.require(column, requirements="COW")` at a tenth of its cost, which small batches feel."""
+    flags = column.flags
+    return column if flags.owndata and flags.writeable and flags.c_contiguous else column.copy()
 
 
 def _blank(dtype: np.dtype[Any], n: int) -> NDArray[Any]:

@@ -1,6 +1,6 @@
 """What every order-flow feature reads and writes: one flow row and one row of values each."""
 
-from typing import ClassVar, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -47,7 +47,7 @@ class FlowFeature(ArrayOperator[A]):
     wanted.
     """
 
-    NAMES: ClassVar[tuple[str, ...]]
+    NAMES: tuple[str, ...]
 
     def step(self, state: A, rows: FlowRows) -> tuple[A, FlowBlock]:
         values = np.empty((rows.k.size, len(self.NAMES)))

@@ -80,7 +80,7 @@ class Toxicity(FlowFeature[ToxicityState]):
     def __init__(self, daily_qty: F8, *, buckets: Buckets, suffix: str = "") -> None:
         if (daily_qty <= 0.0).any() or np.isinf(daily_qty).any():
             raise ValueError(f"daily_qty must be positive, or NaN if not known, was {daily_qty}")
-        self.NAMES = (f"toxicity{suffix}", f"toxicity{suffix}_bvc")  # type: ignore[misc]
+        self.NAMES = (f"toxicity{suffix}", f"toxicity{suffix}_bvc")
         self._daily_qty, self._buckets = daily_qty, buckets
 
     def initial(self) -> ToxicityState:

@@ -1,0 +1,99 @@
+"""SQL over a store: one view per topic, in DuckDB."""
+
+import re
+from dataclasses import asdict
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from flows.store.columns import columns_of
+from flows.store.folder import described
+from flows.store.layout import STORED
+from schemas.instruments import InstrumentTable
+from schemas.topics import Topic
+
+VIEWS = {topic.name.removesuffix(".v1"): topic for topic in STORED}
+INSTRUMENTS = "instruments"
+
+_FOLDERS = {"day": "DATE", "venue": "VARCHAR", "symbol": "VARCHAR"}
+_INSTRUMENT = "CASE WHEN venue <> '-' THEN venue || ':' || symbol END AS instrument"
+_FLAGS = "flags & 1 <> 0 AS msg_last, flags & 2 <> 0 AS snapshot"
+# Exact on the log: 18 digits are the finest unit of any asset in use.
+_EXACT = "DECIMAL(38, 18)"
+
+
+def named_topics(sql: str) -> list[str]:
+    """Names of the views that a text mentions; one that it uses is always among them."""
+    words = {word.lower() for word in re.findall(r"\w+", sql)}
+    return [name for name in VIEWS if name in words]
+
+
+def connect(path: Path) -> duckdb.DuckDBPyConnection:
+    """A database in memory with the views of a store. StoreError if there is none.
+
+    Besides the topics of `VIEWS` there is the table `instruments`. Each view has the stored
+    columns (`flows.store.columns`), and day (DATE, UTC, of `ts_recv`), venue, symbol, instrument
+    (`venue:symbol`), and every time also as int64 nanoseconds (`ts_recv_ns`). `ledger` has one row
+    per posting. Amounts of orders, reports and ledger are DECIMAL(38, 18).
+    """
+    instruments = described(path).instruments
+    connection = duckdb.connect()
+    connection.register(INSTRUMENTS, _instruments(instruments))
+    for name, topic in VIEWS.items():
+        source = _files(path, topic)
+        if source is None:
+            source = f"empty_{name}"
+            connection.register(source, _empty(topic))
+        connection.execute(f"CREATE VIEW {name} AS {_select(name, topic, source)}")
+    return connection
+
+
+def _select(name: str, topic: Topic, source: str) -> str:
+    columns = columns_of(topic).names
+    texts = [column for column in ("qty", "price", "fee") if topic.table is None]
+    exact = {c: f"CAST({c} AS {_EXACT}) AS {c}" for c in texts if c in columns}
+    times = [f"epoch_ns({c}) AS {c}_ns" for c in ("ts_event", "ts_recv") if c in columns]
+    first = ["day", "venue", "symbol", _INSTRUMENT]
+    if name == "ledger":
+        first = ["day"]
+        columns = [c for c in columns if c != "postings"]
+        exact = {}
+        times += [
+            "posting.account AS account",
+            "posting.asset AS asset",
+            f"CAST(posting.amount AS {_EXACT}) AS amount",
+        ]
+        source = f"(SELECT *, unnest(postings) AS posting FROM {source})"
+    if "flags" in columns:
+        times += [_FLAGS]
+    own = [exact.get(column, f'"{column}"') for column in columns]
+    return f"SELECT {', '.join([*first, *own, *times])} FROM {source}"
+
+
+def _files(path: Path, topic: Topic) -> str | None:
+    folder = path.resolve() / topic.name
+    if next(folder.glob("*/*/*/*.parquet"), None) is None:
+        return None
+    # In a pattern [*] is a star and nothing else.
+    base = re.sub(r"([\[*?])", r"[\1]", folder.as_posix()).replace("'", "''")
+    types = ", ".join(f"{name}: {kind}" for name, kind in _FOLDERS.items())
+    return (
+        f"read_parquet('{base}/*/*/*/*.parquet', hive_partitioning = true, "
+        f"hive_types = {{{types}}})"
+    )
+
+
+def _empty(topic: Topic) -> pa.Table:
+    schema = columns_of(topic).append(pa.field("day", pa.date32()))
+    for name in ("venue", "symbol"):
+        schema = schema.append(pa.field(name, pa.string()))
+    return schema.empty_table()
+
+
+def _instruments(table: InstrumentTable) -> pa.Table:
+    rows = [
+        asdict(each) | {"kind": each.kind.name, "instrument": each.id, "symbol_index": each.symbol}
+        for each in table.instruments
+    ]
+    return pa.Table.from_pylist([row | {"symbol": row["name"]} for row in rows]).drop(["name"])
