@@ -198,7 +198,8 @@ def run(
 )
 def worker(
     flow: Annotated[
-        str, typer.Argument(metavar="ingest|features|decide|execute|account", show_default=False)
+        str,
+        typer.Argument(metavar="ingest|features|decide|execute|account|store", show_default=False),
     ],
     deployment: Annotated[
         str, typer.Option(metavar="NAME", help="Of the desk; stands before the topics' names.")
@@ -407,6 +408,82 @@ def replay(
     raise typer.Exit(code)
 
 
+@app.command(
+    epilog="Exit codes: 0 the store holds the log as it was at the start; 2 refused; 130 stopped, "
+    "the same command goes on."
+)
+def export(
+    run_dir: Annotated[
+        Path | None,
+        typer.Argument(metavar="[RUN_DIR]", help="Folder of the run.", show_default=False),
+    ] = None,
+    deployment: Desk = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder of the store; store/ in that of the run, or of the desk's state, if not "
+            "given.",
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Write a log's rows to Parquet files by day, venue and symbol, each row once.
+
+    A run that goes on may be exported again: what came since is added.
+    """
+    from cli.errors import told
+
+    with told():
+        from cli.export import ExportRequest, write_store
+
+        write_store(ExportRequest(run_dir, deployment, out, json))
+
+
+@app.command(
+    epilog="""Examples: the last quote of each minute, why it did not trade, what was quarantined.
+
+trifecta query "SELECT time_bucket(INTERVAL 1 minute, ts_recv) AS minute,
+last(bid_px ORDER BY seq) AS bid, last(ask_px ORDER BY seq) AS ask FROM market
+WHERE kind = 'QUOTE' AND symbol = 'BTCUSDT' GROUP BY minute ORDER BY minute"
+
+trifecta query "SELECT reason, count(*) AS n FROM decisions
+WHERE kind = 'DECISION' AND NOT approved GROUP BY reason ORDER BY n DESC"
+
+trifecta query "SELECT * FROM quarantine WHERE symbol = 'BTCUSDT'
+AND ts_recv >= '2024-08-08 23:54' AND ts_recv < '2024-08-08 23:55'"
+
+Exit codes: 0 answered; 2 refused, the reason is on stderr."""
+)
+def query(
+    sql: Annotated[
+        str, typer.Argument(metavar="SQL", help="One SELECT, in DuckDB's SQL.", show_default=False)
+    ],
+    run_dir: Annotated[
+        Path | None,
+        typer.Option(
+            "--run", metavar="RUN_DIR", help="Folder of a run; the newest in runs/ if not given."
+        ),
+    ] = None,
+    store: Annotated[Path | None, typer.Option(metavar="DIR", help="A store, as it is.")] = None,
+    deployment: Desk = None,
+    format_: Annotated[
+        str, typer.Option("--format", metavar="table|csv|json", help="Of the answer.")
+    ] = "table",
+) -> None:
+    """Ask a run or a desk in SQL: market, features, quarantine, decisions, orders, reports, ledger.
+
+    DESCRIBE market lists columns. What is asked for is first copied from the log to its store.
+    """
+    from cli.errors import told
+
+    with told():
+        from cli.query import QueryRequest
+        from cli.query import query as ask
+
+        ask(QueryRequest(sql, run_dir, store, deployment, format_))
+
+
 @app.command()
 def report(run_dir: RunFolder, json: Json = False) -> None:
     """Write the report of a run again, from its log alone; also of one that was stopped."""
@@ -416,6 +493,37 @@ def report(run_dir: RunFolder, json: Json = False) -> None:
         from cli.report import report as write_again
 
         write_again(run_dir, as_json=json)
+
+
+@app.command(
+    epilog="Exit codes: 0 every expectation is met; 1 one is not, its first rows are told; 2 "
+    "refused."
+)
+def quality(
+    place: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[TAPE|RUN_DIR]",
+            help="A recording in Parquet, or the folder of a run.",
+            show_default=False,
+        ),
+    ] = None,
+    deployment: Desk = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Of the pages; runs/quality/NAME-TIME if not given."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Run Great Expectations over a tape or over what a log holds, and write its Data Docs."""
+    from cli.errors import told
+
+    with told():
+        from cli.quality import QualityRequest
+        from cli.quality import quality as judge
+
+        code = judge(QualityRequest(place, deployment, out, json))
+    raise typer.Exit(code)
 
 
 @app.command()

@@ -45,12 +45,15 @@ class Worker:
         Run as it is, without a shell.
     port : int
         Of its /healthz on this machine.
+    last : bool
+        Started for the first time once the others no longer say "starting".
     """
 
     flow: str
     lanes: str
     command: tuple[str, ...]
     port: int
+    last: bool = False
 
     @property
     def name(self) -> str:
@@ -156,7 +159,9 @@ class Supervisor:
 
     def _run(self, signals: SignalQueue, show: Callable[[], None]) -> Outcome:
         while True:
-            for child in self._children:
+            held = any(child.is_starting for child in self._children)
+            tended = [child for child in self._children if child.may_start or not held]
+            for child in tended:
                 child.tend()
             show()
             refused = any(child.end == "refused" for child in self._children)
@@ -165,7 +170,7 @@ class Supervisor:
                 return "refused"
             if all(child.end is not None for child in self._children):
                 return "refused" if refused else "finished"
-            due_s = min(child.due_in_s() for child in self._children)
+            due_s = min(child.due_in_s() for child in tended)
             if any(number in ASKED_TO_STOP for number in signals.wait(min(SHOWN_EVERY_S, due_s))):
                 self._stop(signals, show)
                 return "stopped"
@@ -208,6 +213,17 @@ class _Child:
         self._answered_s: float | None = None  # when this process last did
         self._known: dict[str, Any] = {}  # the last answer, of this process or the one before
         self._error = ""
+
+    @property
+    def may_start(self) -> bool:
+        """It need not wait for the others, or has not."""
+        return not self.worker.last or self._begun_s is not None
+
+    @property
+    def is_starting(self) -> bool:
+        """The last ones have to wait for it."""
+        state = str(self._known.get("state", "starting"))
+        return not self.worker.last and self.end is None and state.startswith("starting")
 
     def tend(self) -> None:
         """See whether it has ended, and start it when it is due."""
@@ -280,6 +296,8 @@ class _Child:
             return ("silent", "no answer") if was_up else ("starting", "starting")
         if self._stopping:
             return "stopped", "stopped"
+        if self._begun_s is None:
+            return "starting", "waits for the others"
         return "down", f"restart in {math.ceil(max(0.0, self._due_s - time.monotonic()))} s"
 
     def _start(self) -> None:

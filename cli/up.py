@@ -165,7 +165,7 @@ def plan_workers(request: Request, n_lanes: int, ports: Sequence[int]) -> list[W
     wanted += [(flow, every, []) for flow in ("decide", "execute", "account")]
     wanted += [("ingest", every, request.ingest_options())] if request.has_ingest else []
     return [
-        Worker(flow, lanes, (*_command(request, flow, port), *options), port)
+        Worker(flow, lanes, (*_command(request, flow, port), *options), port, flow == "ingest")
         for (flow, lanes, options), port in zip(wanted, ports, strict=False)
     ]
 

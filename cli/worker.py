@@ -21,11 +21,12 @@ from flows.log.kafka_topics import apply_topics, planned_topics
 from flows.meter import Meter
 from flows.settings import RunSettings, SettingsError
 from flows.stages import STAGES
-from flows.worker import Ended, run_ingest, run_stage
+from flows.worker import Ended, run_ingest, run_stage, run_store
 from models.registry import load_or_fallback
 from schemas.topics import MARKET
 
 FLOWS = ("ingest", "features", "decide", "execute", "account")
+STORE = "store"  # a worker besides the desk: it copies topics to files and writes none
 PARTS = ("lane", "portfolio")  # of decide
 
 _log = logging.getLogger(__name__)
@@ -51,8 +52,9 @@ class WorkerRequest:
     settings: RunSettings = RunSettings(mode="paper")  # noqa: RUF009 - it is frozen
 
     def __post_init__(self) -> None:
-        if self.flow not in FLOWS:
-            raise SettingsError(f"flow must be one of {', '.join(FLOWS)}, was {self.flow!r}")
+        if self.flow not in (*FLOWS, STORE):
+            known = ", ".join((*FLOWS, STORE))
+            raise SettingsError(f"flow must be one of {known}, was {self.flow!r}")
         if self.part is not None and (self.flow != "decide" or self.part not in PARTS):
             raise SettingsError("--stage is lane or portfolio, and belongs to decide")
         if self.flow == "ingest":
@@ -65,6 +67,9 @@ class WorkerRequest:
                 raise SettingsError(f"speed must be a positive multiple, was {self.speed}")
         elif self.tapes or self.simulate:
             raise SettingsError(f"--tape and --simulate belong to ingest, not to {self.flow}")
+        elif self.flow == STORE:
+            if self.lanes is not None:
+                raise SettingsError("store copies all lanes, so it has no --lanes")
         elif self.lanes is not None and not STAGES[self.stage].by_lane:
             raise SettingsError(
                 f"{self.flow} needs the rows of all lanes in one order, so it has no --lanes"
@@ -101,6 +106,9 @@ def work(request: WorkerRequest, *, log_style: str) -> int:
         try:
             if request.flow == "ingest":
                 ended = _ingest(request, log, meter)
+            elif request.flow == STORE:
+                folder = (request.state or state_folder(request.deployment)) / STORE
+                ended = run_store(log, folder, meter)
             else:
                 folder = (request.state or state_folder(request.deployment)) / request.name
                 ended = run_stage(log, request.stage, lanes=lanes, folder=folder, meter=meter)

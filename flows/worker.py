@@ -29,6 +29,8 @@ from flows.recovery import Manifest, RecoveryDir, code_version, step_ids
 from flows.rounds import Numbering, RoundSource, rounds_on
 from flows.runtime import run_flow
 from flows.settings import RunSettings
+from flows.store.copy import follow
+from flows.warm_up import warm_up
 from schemas.instruments import InstrumentTable
 from schemas.topics import MARKET, QUARANTINE
 from venues.feed import Feed
@@ -54,6 +56,8 @@ def run_stage(log: Log, name: str, *, lanes: Sequence[int], folder: Path, meter:
     folder : Path
         Where it keeps its state. Without it everything is derived from the log again.
     """
+    if not warm_up(name):
+        return "stopped"
     record, table = _first_record(log, meter)
     _check_code(record)
     model = model_of(record)
@@ -113,6 +117,14 @@ def run_ingest(
         return run_flow(flow, recovery=None, epoch_interval=EPOCH)
     finally:
         writer.close()
+
+
+def run_store(log: Log, folder: Path, meter: Meter) -> Ended:
+    """Copy the topics of a log to the store in a folder; it waits for ingest's first record."""
+    _first_record(log, meter)
+    meter.state("running")
+    follow(log, folder, polled=_Watch(meter))
+    return "finished"
 
 
 def _ingest_flow(

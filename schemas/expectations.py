@@ -26,10 +26,10 @@ SECONDS_MAX = 1e9  # 31 years: the longest bar or funding interval
 FLOAT_MAX = sys.float_info.max
 
 
-class VenueClass(Enum):
-    """Markets that differ in what may be missing."""
+class MarketClass(Enum):
+    """Markets that differ in what may be missing, and in what a price can be."""
 
-    MARKET = "market"
+    PLAIN = "plain"
     EVENT = "event"  # contracts that pay 0 or 1: no bid, or no ask, is what the book says
 
 
@@ -142,15 +142,15 @@ def _values(price: Value, no_price: Value) -> dict[Kind, dict[str, Value]]:
 # FX quotes come without sizes and many books without a size at the top: sizes may be null there.
 # A quote of an event contract may lack one side: the market has no order there.
 _OF_CLASS = {
-    VenueClass.MARKET: _values(_PRICE, _NO_PRICE),
-    VenueClass.EVENT: _values(_CHANCE, _NO_CHANCE)
+    MarketClass.PLAIN: _values(_PRICE, _NO_PRICE),
+    MarketClass.EVENT: _values(_CHANCE, _NO_CHANCE)
     | {
         Kind.QUOTE: {
             "bid_px": _NO_CHANCE, "bid_qty": _NO_QTY, "ask_px": _NO_CHANCE, "ask_qty": _NO_QTY,
         }
     },
 }  # fmt: skip
-_ONE_OF_TWO = {(Kind.QUOTE, VenueClass.EVENT): ("bid_px", "ask_px")}  # one of them must be there
+_ONE_OF_TWO = {(Kind.QUOTE, MarketClass.EVENT): ("bid_px", "ask_px")}  # one of them must be there
 _NOT_BELOW = {  # kind: column, the column that must not be above it, and what is wrong if it is
     Kind.QUOTE: (("ask_px", "bid_px", Reason.CROSSED_QUOTE),),
     Kind.BAR: tuple(
@@ -162,15 +162,15 @@ _SIDES = {
     Kind.TRADE: tuple(int(side) for side in Side),
     Kind.BOOK: (int(Side.SELL), int(Side.BUY)),
 }
-KINDS = tuple(_OF_CLASS[VenueClass.MARKET])  # rows of any other kind are our own, and pass
+KINDS = tuple(_OF_CLASS[MarketClass.PLAIN])  # rows of any other kind are our own, and pass
 
 
-def venue_class(instrument_kind: int) -> VenueClass:
-    """The class of an instrument; MARKET too for 0, an instrument that nobody knows."""
-    return VenueClass.EVENT if instrument_kind == InstrumentKind.EVENT else VenueClass.MARKET
+def market_class(instrument_kind: int) -> MarketClass:
+    """The class of an instrument; PLAIN too for 0, an instrument that nobody knows."""
+    return MarketClass.EVENT if instrument_kind == InstrumentKind.EVENT else MarketClass.PLAIN
 
 
-def values_of(kind: Kind, group: VenueClass) -> dict[str, Value]:
+def values_of(kind: Kind, group: MarketClass) -> dict[str, Value]:
     """What every column of floats of `MarketRows` holds in rows of a kind."""
     used = _OF_CLASS[group][kind]
     floats = [name for name, dtype in dtypes(MarketRows).items() if dtype.kind == "f"]
@@ -178,7 +178,7 @@ def values_of(kind: Kind, group: VenueClass) -> dict[str, Value]:
 
 
 @cache
-def suite(kind: Kind, group: VenueClass) -> tuple[Expectation, ...]:
+def suite(kind: Kind, group: MarketClass) -> tuple[Expectation, ...]:
     """All that is expected of a kind's rows, in the order in which it is asked.
 
     A row is accepted if nothing fails; else its reason is that of the first that does. Columns are
@@ -217,9 +217,9 @@ def suite(kind: Kind, group: VenueClass) -> tuple[Expectation, ...]:
     )  # fmt: skip
 
 
-def suites() -> dict[tuple[Kind, VenueClass], tuple[Expectation, ...]]:
+def suites() -> dict[tuple[Kind, MarketClass], tuple[Expectation, ...]]:
     """Every suite."""
-    return {(kind, group): suite(kind, group) for kind in KINDS for group in VenueClass}
+    return {(kind, group): suite(kind, group) for kind in KINDS for group in MarketClass}
 
 
 def _typed() -> list[Expectation]:
@@ -242,7 +242,7 @@ def _timed() -> list[Expectation]:
     ]
 
 
-def _needed(kind: Kind, group: VenueClass, values: dict[str, Value]) -> list[Expectation]:
+def _needed(kind: Kind, group: MarketClass, values: dict[str, Value]) -> list[Expectation]:
     one, two = _ONE_OF_TWO.get((kind, group), ("", ""))
     needed = [(name, "") for name, value in values.items() if value.null is Null.NEVER]
     return [

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -27,10 +28,11 @@ import json, os, signal, sys, threading, time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 port, folder = int(sys.argv[1]), sys.argv[2]
+state = ["running"]
 
 class Health(BaseHTTPRequestHandler):
     def do_GET(self):
-        said = {"pid": os.getpid(), "state": "running", "healthy": True, "trouble": None,
+        said = {"pid": os.getpid(), "state": state[0], "healthy": True, "trouble": None,
                 "rows_per_s": 12.5, "lag": 3, "last_seq": {"features.v1/0": 41, "features.v1/1": 7},
                 "event_time_ns": 1399032000000000000}
         body = json.dumps(said).encode()
@@ -45,6 +47,9 @@ def serve():
     HTTPServer.allow_reuse_address = True
     server = HTTPServer(("127.0.0.1", port), Health)
     threading.Thread(target=server.serve_forever, daemon=True).start()
+
+def says(text):
+    state[0] = text
 
 def count():
     with open(folder + "/starts", "a") as file:
@@ -186,6 +191,25 @@ def test_the_others_stop_if_all_are_needed_and_one_is_refused(tmp_path: Path) ->
     supervisor = Supervisor([refused, other], tmp_path / "logs", all_or_none=True)
     assert supervisor.run(watch) == "refused"
     assert [s.phase for s in watch.last] == ["refused", "stopped"]
+
+
+def test_the_last_one_waits_until_the_others_have_started(tmp_path: Path) -> None:
+    begun = tmp_path / "begun"
+    slow = worker(
+        tmp_path / "one",
+        f"says('starting'); serve(); time.sleep(1.0); open({str(begun)!r}, 'w'); "
+        "says('running'); time.sleep(1000)",
+    )
+    last = replace(worker(tmp_path / "two", "count(); sys.exit(0)", flow="ingest"), last=True)
+    order: list[bool] = []
+
+    def watch(statuses: list[Status]) -> None:
+        if statuses[1].phase == "finished":
+            order.append(begun.exists())
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    assert Supervisor([slow, last], tmp_path / "logs").run(watch) == "stopped"
+    assert order[0]
 
 
 def test_a_killed_worker_is_started_again(tmp_path: Path) -> None:

@@ -116,6 +116,7 @@ def test_each_fault_once(own_broker: Cluster, make_desk: Callable[..., Desk]) ->
     log.close()
 
 
+@pytest.mark.timeout(1800)
 @pytest.mark.slow
 def test_an_hour_of_payrolls_with_twenty_kills(
     own_broker: Cluster, make_desk: Callable[..., Desk], data_path: Callable[[str], Path]
@@ -158,6 +159,7 @@ def three_brokers(tmp_path: Path) -> Iterator[Cluster]:
         stop(cluster)
 
 
+@pytest.mark.timeout(1800)
 @pytest.mark.slow  # three brokers beside the rest are too much for two cores
 def test_a_desk_goes_on_without_a_leader(
     three_brokers: Cluster, make_desk: Callable[..., Desk]

@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 
 from operators.market.gate import Gate
-from schemas.expectations import KINDS, Seen, VenueClass, venue_class
+from schemas.expectations import KINDS, MarketClass, Seen, market_class
 from schemas.instruments import InstrumentKind
 from schemas.kinds import Kind
 from schemas.rows import I8, U2, MarketRows, take, to_batch
@@ -28,14 +28,14 @@ class Slice:
     reason: U2
     seen: Seen
 
-    def frames(self) -> Iterator[tuple[Kind, VenueClass, Any]]:
+    def frames(self) -> Iterator[tuple[Kind, MarketClass, Any]]:
         """The judged rows by suite, each as a frame in their order."""
         position = self.first + np.arange(self.rows.seq.size, dtype=np.int64)
         event = self.seen.instrument_kind == InstrumentKind.EVENT
         for kind in KINDS:
             of_kind = self.rows.kind == kind
-            for group in VenueClass:
-                wanted = of_kind & (event == (venue_class(InstrumentKind.EVENT) is group))
+            for group in MarketClass:
+                wanted = of_kind & (event == (market_class(InstrumentKind.EVENT) is group))
                 if wanted.any():
                     rows, seen = take(self.rows, wanted), take(self.seen, wanted)
                     yield kind, group, frame(rows, seen, position[wanted])

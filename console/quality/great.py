@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from console.quality.frames import POSITION
-from schemas.expectations import Check, Expectation, VenueClass, suite
+from schemas.expectations import Check, Expectation, MarketClass, suite
 from schemas.kinds import Kind
 
 FIRST = 5  # positions of failing rows that are told
@@ -23,7 +23,7 @@ class Finding:
     """What came of one expectation, over all slices."""
 
     kind: Kind
-    group: VenueClass
+    group: MarketClass
     expectation: Expectation
     rows: int = 0  # evaluated: rows with a null where that passes are not
     unexpected: int = 0
@@ -51,10 +51,10 @@ class GreatExpectations:
         self._context.variables.progress_bars = {"globally": False, "metric_calculations": False}
         source = self._context.data_sources.add_pandas(name)
         self._asset = source.add_dataframe_asset("rows")
-        self._definitions: dict[tuple[Kind, VenueClass], Any] = {}
-        self._findings: dict[tuple[Kind, VenueClass], list[Finding]] = {}
+        self._definitions: dict[tuple[Kind, MarketClass], Any] = {}
+        self._findings: dict[tuple[Kind, MarketClass], list[Finding]] = {}
 
-    def judge(self, kind: Kind, group: VenueClass, frame: Any, *, run: str) -> None:
+    def judge(self, kind: Kind, group: MarketClass, frame: Any, *, run: str) -> None:
         """Run the kind's suite over a frame of `frames`; `run` names the slice in the Data Docs."""
         if (kind, group) not in self._definitions:
             lines = [Finding(kind, group, expectation) for expectation in suite(kind, group)]
@@ -102,7 +102,7 @@ class GreatExpectations:
         self._context.build_data_docs([SITE])
         return folder / "index.html"
 
-    def _definition(self, kind: Kind, group: VenueClass) -> Any:
+    def _definition(self, kind: Kind, group: MarketClass) -> Any:
         name = suite_name(kind, group)
         known = self._gx.ExpectationSuite(
             name=name,
@@ -117,12 +117,12 @@ class GreatExpectations:
         )
 
 
-def suite_name(kind: Kind, group: VenueClass) -> str:
+def suite_name(kind: Kind, group: MarketClass) -> str:
     """What a suite is called on pages and in tables."""
-    return kind.name.lower() + (" of events" if group is VenueClass.EVENT else "")
+    return kind.name.lower() + (" of events" if group is MarketClass.EVENT else "")
 
 
-def failing_rows(kind: Kind, group: VenueClass, frame: Any) -> list[list[int]]:
+def failing_rows(kind: Kind, group: MarketClass, frame: Any) -> list[list[int]]:
     """Per expectation of the suite the positions of all rows that fail it."""
     gx = _quiet()
     context = gx.get_context(mode="ephemeral")

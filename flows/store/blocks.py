@@ -8,7 +8,7 @@ from flows.log.codec import Table, rows_from
 from flows.log.reader import Position, Window
 from flows.store.columns import to_arrow
 from flows.store.folder import StoreFolder
-from flows.store.layout import BLOCK_ROWS, block_of, cells
+from flows.store.layout import block_end, cells
 from schemas.rows import concat
 from schemas.topics import topic_named
 
@@ -28,7 +28,7 @@ class Blocks:
     after a kill at any point the same block is read, and written, again. `flush` writes what there
     is of open blocks, to the same files, which later hold more.
 
-    Memory: one open block per topic and lane, at most `BLOCK_ROWS` rows.
+    Memory: one open block per topic and lane, at most `flows.store.layout.BLOCK_ROWS` rows.
     """
 
     def __init__(self, store: StoreFolder) -> None:
@@ -57,8 +57,7 @@ class Blocks:
 
     def _take(self, partition: Partition, rows: Table, before: Position) -> None:
         while row_count(rows):
-            first = _seq(rows, 0)
-            room = (block_of(first) + 1) * BLOCK_ROWS - first
+            room = block_end(_seq(rows, 0)) - _seq(rows, 0)
             part, rows = rows_from(rows, 0, room), rows_from(rows, room)
             block = self._open.get(partition, _Open([], 0, 0))
             block = block._replace(

@@ -24,7 +24,7 @@ WORDS: dict[str, type[IntEnum]] = {
     "reason": Reason,
     "engine": Engine,
 }
-_NAME = pa.dictionary(pa.int8(), pa.string())
+_NAME = pa.dictionary(pa.int16(), pa.string())
 _PLACE = [("seq", pa.int64()), ("lane", pa.int16())]
 _TIMES = [("ts_event", TIME), ("ts_recv", TIME)]
 _ORDER = [

@@ -124,30 +124,30 @@ def _inputs(topics: Sequence[Topic], table: InstrumentTable) -> list[Partition]:
 def _positions(
     log: Log, store: StoreFolder, inputs: Sequence[Partition]
 ) -> dict[Partition, Position]:
-    """Where each input goes on; one that is new to the store, at the first row still there."""
-    starts = log.starts(inputs)
-    found = {}
+    """Where each input goes on; at the first row still there if retention has deleted that one."""
+    starts, ends, found = log.starts(inputs), log.ends(inputs), {}
     for partition in inputs:
-        stored = store.position(partition)
-        if stored is None:
-            stored = _first(log, partition, starts[partition])
-        found[partition] = stored
+        position, start = store.position(partition), starts[partition]
+        if position.offset < start:
+            position = position._replace(offset=start)
+            if not position.ended and start < ends[partition]:
+                position = _behind_retention(log, partition, position)
+        found[partition] = position
     return found
 
 
-def _first(log: Log, partition: Partition, start: int) -> Position:
-    """The position before a partition's first message, whatever retention has deleted."""
-    [end] = log.ends([partition]).values()
-    if start in (0, end):
-        return Position(offset=start)
+def _behind_retention(log: Log, partition: Partition, position: Position) -> Position:
+    """The same position, moved on over rows that the log no longer has."""
     found: list[Fetched] = []
-    with closing(log.reader({partition: start})) as reader:
+    with closing(log.reader({partition: position.offset})) as reader:
         while not found:
             reader.wait(WAIT_S)
             found = reader.poll(1)
-    [(offset, message)] = found
+    offset, message = found[0]
+    if message.first_seq <= position.last_seq + 1:
+        return position._replace(offset=offset)
     _log.warning(
-        "the log no longer has the first rows",
+        "rows were deleted from the log; those that no store has are lost",
         extra={"topic": message.topic, "lane": message.lane, "first_seq": message.first_seq},
     )
     return Position(offset=offset, last_seq=message.first_seq - 1)

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from flows.log.api import Partition
@@ -66,15 +67,16 @@ class StoreFolder:
             self._lock.release()
             raise
 
-    def position(self, partition: Partition) -> Position | None:
-        """Where a partition's blocks that are full, or ended, end; None before the first."""
-        return self._positions.get(partition)
+    def position(self, partition: Partition) -> Position:
+        """Where the blocks of a partition end that are full, or that its lane's end has closed."""
+        return self._positions.get(partition, Position())
 
     def write(self, files: Iterable[tuple[Path, pa.Table]]) -> int:
         """Put files in their places; returns how many were written. Durable when this returns.
 
-        A file that holds as many rows already holds the same: its rows are the first of one cell,
-        in order. So a restart, which reads an open block from its beginning, never takes rows out.
+        The rows of a file are those of one cell in the order of `seq`, from the first on. So one
+        that reaches as far already stays, and a restart, which reads an open block from its
+        beginning, never takes a row out.
         """
         written = [self._put(path, table) for path, table in files]
         for folder in {above for path in filter(None, written) for above in path.parents}:
@@ -131,8 +133,15 @@ class StoreFolder:
 
     def _put(self, path: Path, table: pa.Table) -> Path | None:
         place = self.path / path
-        if place.exists() and _n_rows(place) >= table.num_rows:
-            return None
+        if place.exists():
+            seqs = table["seq"]
+            first, last = seqs[0].as_py(), seqs[-1].as_py()
+            stored_first, stored_last = _seqs(place)
+            if stored_last >= last:
+                return None
+            if stored_first < first:  # the log has lost since where the block began
+                stored = pq.ParquetFile(place).read()
+                table = pa.concat_tables([stored.filter(pc.field("seq") < first), table])
         place.parent.mkdir(parents=True, exist_ok=True)
         draft = _draft(place)
         pq.write_table(table, draft, compression="zstd", **_encodings(table.schema))
@@ -180,14 +189,17 @@ def _not_lock(path: Path) -> Iterable[Path]:
     return (each for each in path.iterdir() if each.name not in (LOCK, _draft(path / STORE).name))
 
 
-def _n_rows(path: Path) -> int:
+def _seqs(path: Path) -> tuple[int, int]:
+    """The first and the last `seq` of a file."""
     try:
-        return int(pq.read_metadata(path).num_rows)
-    except pa.ArrowException as error:
+        found = pq.read_metadata(path)
+    except (pa.ArrowException, OSError) as error:
         raise StoreError(
             f"{path}: cannot be read ({str(error).splitlines()[0]}); delete the store, it is "
             "written again from the log"
         ) from error
+    groups = [found.row_group(k).column(0).statistics for k in range(found.num_row_groups)]
+    return int(groups[0].min), int(groups[-1].max)
 
 
 def _encodings(schema: pa.Schema) -> dict[str, Any]:

@@ -43,6 +43,11 @@ def block_of(seq: int) -> int:
     return seq // BLOCK_ROWS
 
 
+def block_end(seq: int) -> int:
+    """The first `seq` behind the block of a row."""
+    return (block_of(seq) + 1) * BLOCK_ROWS
+
+
 def cells(partition: Partition, rows: Table, instruments: InstrumentTable) -> Iterator[Cell]:
     """The files of rows of one block, each with its rows in their order.
 

@@ -39,12 +39,15 @@ def connect(path: Path) -> duckdb.DuckDBPyConnection:
     """
     instruments = described(path).instruments
     connection = duckdb.connect()
+    connection.execute("CREATE SCHEMA empty")  # out of SHOW TABLES
     connection.register(INSTRUMENTS, _instruments(instruments))
     for name, topic in VIEWS.items():
         source = _files(path, topic)
         if source is None:
-            source = f"empty_{name}"
-            connection.register(source, _empty(topic))
+            source = f"empty.{name}"
+            connection.register("blank", _empty(topic))
+            connection.execute(f"CREATE TABLE {source} AS FROM blank")
+            connection.unregister("blank")
         connection.execute(f"CREATE VIEW {name} AS {_select(name, topic, source)}")
     return connection
 

@@ -121,7 +121,7 @@ def _dies_down(pushes: F8, signed: float, change: float) -> bool:
     moved, moved_then, moved_last = (
         direction * pushes[0, 1], direction * pushes[1, 1], direction * change
     )  # fmt: skip
-    return first > second > third > 0.0 and moved > moved_then > moved_last >= 0.0
+    return bool(first > second > third > 0.0 and moved > moved_then > moved_last >= 0.0)
 
 
 @kernel

@@ -122,16 +122,18 @@ class FlowEvents(ArrayOperator[EventsState]):
         )  # fmt: skip
 
     def initial(self) -> EventsState:
-        quote = np.full((4, self._n), np.nan)
+        nan = np.full((5, self._n), np.nan)
         return EventsState(
-            np.full(self._n, _NEVER), *quote, np.full(self._n, np.nan), np.zeros(self._n)
-        )
+            ts_ns=np.full(self._n, _NEVER), bid_px=nan[0], bid_qty=nan[1], ask_px=nan[2],
+            ask_qty=nan[3], price=nan[4], tick_sign=np.zeros(self._n),
+        )  # fmt: skip
 
     def step(self, state: EventsState, rows: FlowInput) -> tuple[EventsState, FlowRows]:
         n = rows.kind.size
+        price, qty, sign, notional, bid_px, bid_qty, ask_px, ask_qty, mid = np.empty((9, n))
         out = FlowRows(
-            np.empty(n, np.int32), np.empty(n, np.uint8), np.empty(n, np.int64), *np.empty((9, n)),
-            levels=rows.levels,
+            np.empty(n, np.int32), np.empty(n, np.uint8), np.empty(n, np.int64), price, qty, sign,
+            notional, bid_px, bid_qty, ask_px, ask_qty, mid, rows.levels,
         )  # fmt: skip
         _walk(state, self._market, rows, out)
         return state, out
@@ -147,7 +149,7 @@ def _walk(memory: EventsState, market: _Market, rows: FlowInput, out: FlowRows) 
         out.sign[i] = 0.0
         kind, lane, symbol = rows.kind[i], rows.lane[i], rows.symbol[i]
         is_book = kind == _BOOK and n_levels > 0 and rows.flags[i] & _LAST != 0
-        if not (kind == _TRADE or kind == _QUOTE or is_book):
+        if kind not in (_TRADE, _QUOTE) and not is_book:
             continue
         if not 0 <= lane < market.base.size or not 0 <= symbol < market.n_of_lane[lane]:
             continue  # an instrument that is not in the table

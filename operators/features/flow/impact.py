@@ -79,7 +79,8 @@ class Impact(FlowFeature[ImpactState]):
         return ImpactState(
             bar=np.zeros(n, np.int64), mid=nan, open_mid=nan.copy(), signed=zero,
             notional=zero.copy(), line=blank_regression(n), bars=np.zeros((n, 2), np.int64),
-            amihud=zero.copy(), amihud_weight=zero.copy(), held=np.full((n, len(self.NAMES)), np.nan),
+            amihud=zero.copy(), amihud_weight=zero.copy(),
+            held=np.full((n, len(self.NAMES)), np.nan),
         )  # fmt: skip
 
     def fill(self, state: ImpactState, rows: FlowRows, values: F8, columns: I8) -> None:

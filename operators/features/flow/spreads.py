@@ -92,9 +92,9 @@ def _mature(memory: SpreadsState, tau_ns: float, k: int, slot: int) -> None:
     if ahead <= 0:
         return
     ring, mid = memory.ring[k], memory.mid[k]
-    for back in range(RING - min(ahead, RING), RING):
-        # oldest first: slot - ahead - HORIZON_SLOTS is at place (newest + 1) % RING
-        place = (memory.slot[k] + 1 + back - (RING - min(ahead, RING))) % RING
+    memory.weight[k] *= math.exp(-ahead * SLOT_NS / tau_ns)
+    for old in range(min(ahead, RING)):  # the newest slot is at slot % RING, the oldest behind it
+        place = (memory.slot[k] + 1 + old) % RING
         trades = ring[place, 0]
         if trades > 0.0 and not np.isnan(mid):
             moved = mid * ring[place, 3] - ring[place, 2]
@@ -105,9 +105,9 @@ def _mature(memory: SpreadsState, tau_ns: float, k: int, slot: int) -> None:
             means[2] += (moved - trades * means[2]) / weight
             memory.weight[k] = weight
             memory.trades[k] += int(trades)
-        ring[place] = 0.0
+        for j in range(4):
+            ring[place, j] = 0.0
     memory.slot[k] = slot
-    memory.weight[k] *= math.exp(-ahead * SLOT_NS / tau_ns)
     if memory.trades[k] >= TRADES_MIN:
         for j in range(3):
             memory.held[k, EFFECTIVE + j] = memory.means[k, j] * 1e4

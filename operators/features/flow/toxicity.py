@@ -137,7 +137,7 @@ def _pour(memory: ToxicityState, k: int, qty: float, sign: float, price: float) 
     size, share = memory.bucket[k], (1.0 + sign) / 2.0
     kept = memory.ring.shape[2]
     if qty > (kept + 2) * size:  # more of the same buckets would only push each other out
-        qty = (kept + 1) * size + math.fmod(qty, size)
+        qty -= (math.floor(qty / size) - (kept + 1)) * size
     while qty > 0.0:
         room = size - memory.filled[k]
         poured = min(qty, room)
