@@ -13,8 +13,8 @@ run: ready ## run the desk on the sample tape and write a report
 test: ready-dev ## run every test
 	@.venv/bin/python -m pytest -n 2 --dist loadfile
 
-soak: ready-dev ## the long form: every recorded tape, every batch size, ten kills
-	@TRIFECTA_KILLS=10 .venv/bin/python -m pytest -m "slow or not slow" --timeout 3600 tests/test_every_tape.py tests/test_every_batch.py tests/test_kill.py tests/test_kafka_cluster.py
+soak: ready-dev ## the long form: every recorded tape, every batch size, kills and faults
+	@TRIFECTA_KILLS=10 .venv/bin/python -m pytest -m "slow or not slow" --timeout 3600 tests/test_every_tape.py tests/test_every_batch.py tests/test_kill.py tests/test_kafka_cluster.py tests/test_worker_faults.py
 
 lint: ready-dev ## check format and lint
 	@.venv/bin/python -m ruff format --check .

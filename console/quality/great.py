@@ -45,10 +45,7 @@ class GreatExpectations:
     """
 
     def __init__(self, name: str) -> None:
-        self._gx = _quiet()
-        self._context = self._gx.get_context(mode="ephemeral")
-        self._context.enable_analytics(enable=False)
-        self._context.variables.progress_bars = {"globally": False, "metric_calculations": False}
+        self._context = _context()
         source = self._context.data_sources.add_pandas(name)
         self._asset = source.add_dataframe_asset("rows")
         self._definitions: dict[tuple[Kind, MarketClass], Any] = {}
@@ -103,16 +100,14 @@ class GreatExpectations:
         return folder / "index.html"
 
     def _definition(self, kind: Kind, group: MarketClass) -> Any:
+        from great_expectations import ValidationDefinition
+
         name = suite_name(kind, group)
-        known = self._gx.ExpectationSuite(
-            name=name,
-            expectations=[gx_expectation(e, line) for line, e in enumerate(suite(kind, group))],
-        )
         return self._context.validation_definitions.add(
-            self._gx.ValidationDefinition(
+            ValidationDefinition(
                 name=name,
                 data=self._asset.add_batch_definition_whole_dataframe(name),
-                suite=self._context.suites.add(known),
+                suite=self._context.suites.add(_gx_suite(kind, group)),
             )
         )
 
@@ -124,23 +119,13 @@ def suite_name(kind: Kind, group: MarketClass) -> str:
 
 def failing_rows(kind: Kind, group: MarketClass, frame: Any) -> list[list[int]]:
     """Per expectation of the suite the positions of all rows that fail it."""
-    gx = _quiet()
-    context = gx.get_context(mode="ephemeral")
-    context.enable_analytics(enable=False)
-    context.variables.progress_bars = {"globally": False, "metric_calculations": False}
-    asset = context.data_sources.add_pandas("rows").add_dataframe_asset("rows")
+    asset = _context().data_sources.add_pandas("rows").add_dataframe_asset("rows")
     batch = asset.add_batch_definition_whole_dataframe("rows").get_batch({"dataframe": frame})
-    lines = suite(kind, group)
     found = batch.validate(
-        gx.ExpectationSuite(
-            name="all", expectations=[gx_expectation(e, line) for line, e in enumerate(lines)]
-        ),
-        result_format={
-            "result_format": "COMPLETE",
-            "unexpected_index_column_names": [POSITION],
-        },
+        _gx_suite(kind, group),
+        result_format={"result_format": "COMPLETE", "unexpected_index_column_names": [POSITION]},
     )
-    failing: list[list[int]] = [[] for _ in lines]
+    failing: list[list[int]] = [[] for _ in suite(kind, group)]
     for line, result in _results(found):
         failing[line] = [int(row[POSITION]) for row in result.get("unexpected_index_list") or []]
         assert len(failing[line]) == result["unexpected_count"]
@@ -160,10 +145,7 @@ def gx_expectation(declared: Expectation, line: int) -> Any:
     }
     if declared.check is Check.NOT_NULL:
         if declared.where_null:
-            plain |= {
-                "row_condition": Column(declared.where_null).is_null(),
-                "condition_parser": "pandas",
-            }
+            plain["row_condition"] = Column(declared.where_null).is_null()
         return gxe.ExpectColumnValuesToNotBeNull(**plain)
     if declared.check is Check.NULL:
         return gxe.ExpectColumnValuesToBeNull(**plain)
@@ -192,10 +174,27 @@ def _results(found: Any) -> list[tuple[int, Mapping[str, Any]]]:
     return results
 
 
-def _quiet() -> Any:
-    """The library, without what it says while it works."""
-    with warnings.catch_warnings():
+def _gx_suite(kind: Kind, group: MarketClass) -> Any:
+    from great_expectations import ExpectationSuite
+
+    lines = enumerate(suite(kind, group))
+    made = [gx_expectation(declared, line) for line, declared in lines]
+    return ExpectationSuite(name=suite_name(kind, group), expectations=made)
+
+
+def _context() -> Any:
+    """A context in memory: no folder of its own, no telemetry, no bars, no talk."""
+    with warnings.catch_warnings():  # of the libraries that it brings, which nobody here can heed
         warnings.simplefilter("ignore")
         import great_expectations as gx
+        from great_expectations.data_context.types.base import (
+            DataContextConfig,
+            InMemoryStoreBackendDefaults,
+        )
     logging.getLogger("great_expectations").setLevel(logging.ERROR)
-    return gx
+    config = DataContextConfig(
+        store_backend_defaults=InMemoryStoreBackendDefaults(),
+        analytics_enabled=False,
+        progress_bars={"globally": False, "metric_calculations": False},  # type: ignore[arg-type]
+    )
+    return gx.get_context(mode="ephemeral", project_config=config)
