@@ -13,53 +13,25 @@ import os
 import platform
 import subprocess
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from time import perf_counter_ns, process_time
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from operators.arrays import F8, kernel
-from operators.market.books.l2 import LEVELS_MAX, BookColumns, BookTopRows, L2Books
+from operators.market.books.l2 import LEVELS_MAX, BookColumns, L2Books
 from operators.market.books.l2_state import BookTerms, L2State
 from schemas.rows import MarketRows, concat, to_batch
 from venues.tape import TapeError, open_tapes
+from venues.verify import compare as compare  # bench.features verifies with it too
 
 RECORDINGS = ("binance_usdm_BTCUSDT_20240808T2354", "binance_usdm_ETHUSDT_20240808T2354")
 SNAPSHOT_LEVELS = 1_000  # a side: what the recorded snapshots were asked for
 BATCHES = {1: 50_000, 100: 200_000, 1_000: 200_000}  # rows a call, and rows measured: the last
 LAPS = 5  # over the same rows from the same state; the median counts
 AIM_PER_S = 5_000_000
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Changes of a book against the venue's best quotes."""
-
-    early: int  # before the first quote
-    compared: int
-    equal: int  # in price and quantity of both sides
-
-
-def compare(top: BookTopRows, quotes: Path) -> Comparison:
-    """Each change's top against the last quote whose update id is not above the message's."""
-    names = ["seq", "bid_px", "bid_sz", "ask_px", "ask_sz"]
-    number, *quoted = (c.to_numpy() for c in pq.read_table(quotes, columns=names).columns)
-    if (np.diff(number) < 0).any():
-        raise TapeError(
-            "the quotes are not in the order of their numbers", str(quotes), "Copy the file again"
-        )
-    change = top.snapshot == 0
-    at = np.searchsorted(number, top.venue_seq[change], side="right") - 1
-    equal = at >= 0
-    for ours, theirs in zip(
-        (top.bid_px, top.bid_qty, top.ask_px, top.ask_qty), quoted, strict=True
-    ):
-        equal &= ours[change] == theirs[at]
-    early = int(np.count_nonzero(at < 0))
-    return Comparison(early, at.size - early, int(np.count_nonzero(equal)))
 
 
 def main(json_output: bool) -> None:
@@ -120,7 +92,7 @@ def _measure(folder: Path, name: str) -> dict[str, Any]:
     operator = L2Books(feed.table.arrays(), BookTerms.full(n)._replace(snapshot_depth=cut))
     state, top = operator.step(operator.initial(), rows)
     verified = compare(top, folder / "quotes" / f"{name}.parquet")
-    if verified.equal != verified.compared:
+    if verified.equal != verified.compared or verified.unsynced:
         raise RuntimeError(f"{name}: the book is wrong, its speed means nothing: {verified}")
     return {
         "recording": name,

@@ -554,6 +554,35 @@ def instruments(
         show_instruments(tape, as_json=json)
 
 
+@app.command(
+    epilog="Exit codes: 0 all that could be checked holds; 1 a check failed; 2 a file was refused, "
+    "or nothing could be verified."
+)
+def book(
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE...",
+            help="Recorded frames (.jsonl.zst), or tapes of books and their quotes (.parquet).",
+            show_default=False,
+        ),
+    ],
+    json: Json = False,
+) -> None:
+    """Rebuild the books of recordings and check that they are what the venue showed.
+
+    A tape is compared with the quotes of its name, among the files or in the folder quotes beside
+    its own.
+    """
+    from cli.errors import told
+
+    with told():
+        from cli.book import book as verify_books
+
+        code = verify_books(files, as_json=json)
+    raise typer.Exit(code)
+
+
 @models.command("card")
 def card(json: Json = False) -> None:
     """Print the card of the shipped model: what it reads, was trained on, and how good it was."""
@@ -583,6 +612,17 @@ def bench_book(json: Json = False) -> None:
 
     with told():
         from bench.book import main as measure
+
+        measure(json)
+
+
+@bench.command("features")
+def bench_features(json: Json = False) -> None:
+    """Rows per second of all order-flow features, beside the cost of reading their inputs."""
+    from cli.errors import told
+
+    with told():
+        from bench.features import main as measure
 
         measure(json)
 

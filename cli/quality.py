@@ -7,30 +7,32 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich import box
+import pyarrow.parquet as pq
 from rich.console import Console
-from rich.padding import Padding
-from rich.table import Table
-from rich.text import Text
 
 from cli.errors import DIFFERENT, Refused, talk
 from cli.progress import RowProgress
 from cli.run_dir import RUNS, open_log
 from cli.times import stamp
+from console.quality.completeness import Completeness, completeness_table, in_figures
 from console.quality.frames import Slice, slices
 from console.quality.great import Finding, GreatExpectations, suite_name
+from console.quality.page import write_index
+from console.quality.quarantined import quarantined_rows
+from console.quality.terminal import print_quality
 from flows.topic_feed import open_topic
-from schemas.expectations import Check
 from schemas.reasons import Reason
+from schemas.rows import U2, MarketRows
 from venues.feed import Feed
 from venues.tape import open_tapes
 
 RESULT_JSON = "quality.json"
+PAGE = "index.html"
+MINUTES = "completeness.parquet"
 DOCS = "data_docs"  # folder of the pages that Great Expectations makes
 FOLDER = RUNS / "quality"
 
@@ -47,35 +49,58 @@ class QualityRequest:
 
 def quality(request: QualityRequest) -> int:
     """Judge, write the pages, and tell; the exit code: 0, or 1 where an expectation failed."""
-    with _opened(request) as (name, feed):
+    with _opened(request) as opened:
+        name, feed, missing = opened.name, opened.feed, opened.quarantined
         folder = _folder(request.out, name)
         engine, refused = GreatExpectations(name), Counter[str]()
+        completeness = Completeness(feed.table, opened.layouts, missing)
         with RowProgress(talk(), feed.n_rows, doing="judging") as progress:
             progress.moved(0)
             for part in slices(feed):
                 _judge(engine, part)
-                refused += _reasons(part)
+                completeness.add(part)
+                refused += _reasons(part.reason)
                 progress.moved(part.first + part.rows.seq.size)
         pages = engine.write_docs(folder / DOCS)
-        found = engine.findings()
-        told = _told(name, feed, found, refused, pages)
+        found, streams = engine.findings(), completeness.streams()
+        minutes = completeness_table(streams, feed.table, feed.names)
+        pq.write_table(minutes, folder / MINUTES)
+        told = _told(name, feed, found, refused, pages) | {
+            "quarantined": dict(sorted(_reasons(missing.reason).items()))
+            if missing is not None
+            else None,
+            "completeness": [in_figures(each, feed.table, feed.names) for each in streams],
+            "minutes": str(folder / MINUTES),
+            "page": str(folder / PAGE),
+        }
         text = json.dumps(told, indent=2) + "\n"
         (folder / RESULT_JSON).write_text(text, encoding="utf-8")
+        write_index(told, folder, DOCS)
         if request.json:
             sys.stdout.write(text)
         else:
-            _print(Console(highlight=False), feed, found, told)
+            print_quality(Console(highlight=False), feed.names, found, told)
     return 0 if told["passed"] else DIFFERENT
 
 
+@dataclass(frozen=True)
+class _Opened:
+    """What is judged."""
+
+    name: str
+    feed: Feed
+    layouts: list[str]  # of each source
+    quarantined: MarketRows | None  # rows that a log's feed does not have
+
+
 @contextmanager
-def _opened(request: QualityRequest) -> Iterator[tuple[str, Feed]]:
-    """What to call it, and its rows."""
+def _opened(request: QualityRequest) -> Iterator[_Opened]:
     place, deployment = request.place, request.deployment
     if (place is None) == (deployment is None):
         raise Refused("name either a tape, the folder of a run, or the --deployment of a desk")
     if place is not None and not place.is_dir():
-        yield place.stem, open_tapes([place])
+        tape = open_tapes([place])
+        yield _Opened(place.stem, tape, [source.kind for source in tape.description], None)
         return
     if place is not None:
         log = open_log(place)
@@ -84,7 +109,10 @@ def _opened(request: QualityRequest) -> Iterator[tuple[str, Feed]]:
 
         log = KafkaLog(deployment=deployment or "")
     try:
-        yield (place.resolve().name if place else deployment or "desk"), open_topic(log)
+        topic = open_topic(log)
+        name = place.resolve().name if place else deployment or "desk"
+        layouts = [source["kind"] for source in topic.run.record.sources]
+        yield _Opened(name, topic, layouts, quarantined_rows(log, topic.table))
     finally:
         log.close()
 
@@ -103,10 +131,11 @@ def _judge(engine: GreatExpectations, part: Slice) -> None:
         engine.judge(kind, group, frame, run=f"rows {part.first} to {last}")
 
 
-def _reasons(part: Slice) -> Counter[str]:
-    """What the inline gate refused."""
-    codes, counts = np.unique(part.reason[part.reason != Reason.OK], return_counts=True)
-    return Counter({Reason(int(code)).name: int(n) for code, n in zip(codes, counts, strict=True)})
+def _reasons(reason: U2) -> Counter[str]:
+    """How often each reason stands there, OK left out."""
+    codes, counts = np.unique(reason[reason != Reason.OK], return_counts=True)
+    named = [Reason(int(code)).name for code in codes]
+    return Counter(dict(zip(named, counts.tolist(), strict=True)))
 
 
 def _told(
@@ -117,7 +146,7 @@ def _told(
         "sources": feed.names,
         "rows": feed.n_rows,
         "rows_refused": refused.total(),
-        "refused_by_reason": dict(sorted(refused.items())),
+        "refused_by_reason": dict(refused),
         "passed": all(each.unexpected == 0 for each in found),
         "expectations": [
             {
@@ -138,42 +167,3 @@ def _told(
 def _reason(finding: Finding) -> str | None:
     """None where the column itself holds the reason."""
     return finding.expectation.reason.name if finding.expectation.reason is not None else None
-
-
-def _print(out: Console, feed: Feed, found: Sequence[Finding], told: dict[str, Any]) -> None:
-    several = len(feed.names) > 1
-    for suite, lines in groupby(found, lambda each: suite_name(each.kind, each.group)):
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim", title_justify="left")
-        table.add_column(f"expectations of a {suite}", overflow="fold", ratio=1)
-        table.add_column("rows evaluated", justify="right", no_wrap=True)
-        table.add_column("unexpected", justify="right", no_wrap=True)
-        table.add_column("first rows", overflow="fold")
-        for words, each in _grouped(lines):
-            first = [f"{feed.names[s]}:{row}" if several else str(row) for s, row in each.first]
-            style = "bold red" if each.unexpected else ""
-            cells = words, f"{each.rows:,}", f"{each.unexpected:,}", " ".join(first)
-            table.add_row(*cells, style=style)
-        out.print(Padding(table, (0, 0, 1, 0)))
-    refused = ", ".join(f"{reason} {n:,}" for reason, n in told["refused_by_reason"].items())
-    verdict = ("Passed. ", "bold green") if told["passed"] else ("Failed. ", "bold red")
-    share = f"{told['rows_refused']:,} of {told['rows']:,} rows would be refused"
-    out.print(Text.assemble(verdict, f"{share}{': ' if refused else ''}{refused}."), soft_wrap=True)
-    out.print(f"Data Docs: {told['data_docs']}", soft_wrap=True)
-
-
-def _grouped(lines: Iterator[Finding]) -> Iterator[tuple[str, Finding]]:
-    """Expectations that all rows met share a line with their like; one that failed has its own."""
-
-    def like(each: Finding) -> tuple[Any, ...]:
-        expectation = each.expectation
-        alone = expectation.words if each.unexpected else expectation.where_null
-        return expectation.check, expectation.reason, each.rows, alone
-
-    for (check, _, _, alone), same in groupby(lines, like):
-        alike = list(same)
-        if check in (Check.NOT_NULL, Check.NULL) and not alone:
-            word = "are" if len(alike) > 1 else "is"
-            columns = ", ".join(each.expectation.column for each in alike)
-            yield f"{columns} {check.value.replace('is', word, 1)}", alike[0]
-        else:
-            yield ", ".join(each.expectation.words for each in alike), alike[0]

@@ -25,6 +25,12 @@ RATE_MAX = 1.0  # of the notional: a funding rate as high as that is an error
 SECONDS_MAX = 1e9  # 31 years: the longest bar or funding interval
 FLOAT_MAX = sys.float_info.max
 
+# Completeness: the share of a stream's session that is covered by rows, minute by minute.
+STALE_NS = 60_000_000_000  # the last row of a stream covers so long; as long as the desk quotes on
+SESSION_BREAK_NS = 3_600_000_000_000  # so long a silence of a market that closes ends its session
+COMPLETE_FOR_TRAINING = 0.99
+COMPLETE_FOR_BACKTEST = 0.95
+
 
 class MarketClass(Enum):
     """Markets that differ in what may be missing, and in what a price can be."""

@@ -252,9 +252,15 @@ def to_batch(rows: Any) -> pa.RecordBatch:
 
 
 def from_batch(table: type[Rows], batch: pa.RecordBatch) -> Rows:
-    """The table of an Arrow batch: null becomes NaN. ValueError if the columns differ."""
+    """The table of an Arrow batch: null becomes NaN.
+
+    ValueError if the columns differ, or one that is never null holds a null (Arrow lets it pass).
+    """
     if not batch.schema.equals(arrow_schema(table)):
         raise ValueError(f"not the columns of {table.__name__}: {batch.schema.names}")
+    for field, column in zip(batch.schema, batch.columns, strict=True):
+        if not field.nullable and column.null_count:
+            raise ValueError(f"{column.null_count} nulls in {field.name}, which is never null")
     columns = (batch.column(i).to_numpy(zero_copy_only=False) for i in range(batch.num_columns))
     return table(*(_owned(column) for column in columns))
 

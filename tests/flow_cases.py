@@ -11,7 +11,7 @@ from operators.features.flow.events import FlowEvents, FlowInput, flow_input
 from operators.features.flow.rows import FlowFeature, FlowRows
 from schemas.instruments import Instrument, InstrumentArrays, InstrumentKind, InstrumentTable
 from schemas.kinds import Flag, Kind
-from schemas.rows import F8, I8, MarketRows, empty
+from schemas.rows import F8, I8, MarketRows, empty, take
 from tests import feature_cases
 
 START_NS = feature_cases.START_NS
@@ -80,7 +80,7 @@ def mixed_flow(n: int, seed: int) -> FlowInput:
     )
     rows.flags[:] = np.where(random.random(n) < 0.9, Flag.MSG_LAST, 0)
     rows.ts_event_ns[:] = START_NS + np.cumsum(
-        random.integers(0, 800_000_000, n) * 1 + (random.random(n) < 0.002) * 30 * SECOND_NS
+        random.integers(0, 800_000_000, n) + (random.random(n) < 0.002) * 30 * SECOND_NS
     )
     rows.ts_event_ns[:] -= random.integers(0, 2 * SECOND_NS, n) * (random.random(n) < 0.05)
     rows.ts_recv_ns[:] = rows.ts_event_ns
@@ -102,8 +102,9 @@ def mixed_flow(n: int, seed: int) -> FlowInput:
     rows.symbol[random.random(n) < 0.01] = 7
     rows.lane[random.random(n) < 0.01] = -1
     levels = np.empty((n, 4, LEVELS))
-    levels[:, 0] = (mid[:, None] - np.arange(LEVELS) - random.integers(0, 2, (n, 1))) / 100.0
-    levels[:, 2] = (mid[:, None] + np.arange(LEVELS) + random.integers(1, 3, (n, 1))) / 100.0
+    gaps = np.cumsum(random.integers(1, 3, (2, n, LEVELS)), axis=2)
+    levels[:, 0] = (mid[:, None] + 1 - gaps[0]) / 100.0
+    levels[:, 2] = (mid[:, None] + gaps[1]) / 100.0
     levels[:, 1], levels[:, 3] = np.round(random.exponential(3.0, (2, n, LEVELS)), 2)
     gone = random.random(n) < 0.03
     levels[gone, :, 3:] = np.nan
@@ -145,7 +146,7 @@ def recorded(
         getattr(rows, column)[:nt] = trades[theirs].to_numpy()
         getattr(rows, column)[nt:] = quotes[theirs].to_numpy()
     order = np.argsort(rows.ts_recv_ns, kind="stable")
-    rows = MarketRows(*(column[order] for column in rows))
+    rows = take(rows, order)
     row = Instrument(
         lane=0, symbol=0, venue="v", name="S", kind=InstrumentKind.LINEAR, base="A", quote="USD",
         settle="USD", contract_size="1", tick=tick, lot=lot, fee_maker="0", fee_taker="0",

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from schemas.rows import MarketRows, concat
-from venues.frames import Account, FrameFile, Judged, Parsed, Synchroniser, Verdict, market_rows
+from venues.frames import Account, FrameFile, Judged, Parsed, Verdict, market_rows
+from venues.frames.settled import settle
 
 CHUNK_FRAMES = 4096
 
@@ -41,15 +42,7 @@ def run(path: Path) -> Run:
 
 def synchronised(path: Path) -> Iterator[tuple[Parsed | None, list[Judged]]]:
     """Each frame and what is decided with it; at the end, without a frame, what still waited."""
-    file = FrameFile(path)
-    syncs: dict[str, Synchroniser] = {}
-    for line, parsed in file:
-        venue = line.venue or file.venue
-        if venue not in syncs:
-            syncs[venue] = Synchroniser(file.parsers[venue].venue)
-        yield parsed, syncs[venue].accept(parsed)
-    for sync in syncs.values():
-        yield None, sync.flush()
+    return ((step.parsed, step.decided) for step in settle(FrameFile(path)))
 
 
 @cache

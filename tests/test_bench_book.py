@@ -8,21 +8,24 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from bench.book import compare, main
+from bench.book import main
 from cli.main import app
 from operators.market.books.l2 import BookTopRows
 from schemas.rows import empty
 from venues.tape import TapeError
+from venues.verify import compare
 
 
 def test_each_change_is_compared_with_the_last_quote_not_after_it(tmp_path: Path) -> None:
     quotes = tmp_path / "quotes.parquet"
     columns = {
+        "ts_ns": [1, 2, 3, 4], "venue": ["binance_spot"] * 4, "symbol": ["BTCUSDT"] * 4,
         "seq": [10, 20, 20, 30], "bid_px": [1.0, 2.0, 3.0, 4.0], "bid_sz": [1.0] * 4,
         "ask_px": [9.0] * 4, "ask_sz": [1.0] * 4,
     }  # fmt: skip
     pq.write_table(pa.table(columns), quotes)
     top = empty(BookTopRows, 6)
+    top.synced[:] = 1
     #                    snapshot, early, exact, between, wrong, empty side
     top.snapshot[:] = [1, 0, 0, 0, 0, 0]
     top.venue_seq[:] = [20, 9, 20, 29, 30, 31]

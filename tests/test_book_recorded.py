@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.book import compare
 from operators.market.books.l2 import BookTopRows, L2Books
 from operators.market.books.l2_state import BookTerms
 from schemas.kinds import Flag
 from schemas.rows import MarketRows, concat, take
 from tests.check_operator import digest
 from venues.tape import open_tapes
+from venues.verify import compare
 
 Find = Callable[[str], Path]
 SNAPSHOT_LEVELS = 1_000  # a side: what Binance's snapshots were asked for

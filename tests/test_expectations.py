@@ -1,8 +1,8 @@
 """One declaration, two engines: the inline gate and Great Expectations accept the same rows.
 
 The gate judges rows in order and remembers; Great Expectations judges each row on its own, with
-what the gate remembered in columns beside it. Compared is the reason of every row, not only whether it
-passes: the first expectation of the suite that fails gives it.
+what the gate remembered in columns beside it. Compared is the reason of every row, not only
+whether it passes: the first expectation of the suite that fails gives it.
 """
 
 from collections import defaultdict
@@ -32,7 +32,7 @@ from schemas.expectations import (
 from schemas.instruments import InstrumentKind
 from schemas.kinds import Flag, Kind
 from schemas.reasons import Reason
-from schemas.rows import MarketRows, concat, dtypes, take
+from schemas.rows import MarketRows, concat, dtypes, from_batch, take, to_batch
 from tests.tape_files import bars, book, quotes, trades, write
 from tests.test_gate import EVENT, OTHER, PLAIN, SPOT, made, spoiled, table
 from venues.feed import Feed
@@ -88,7 +88,7 @@ class Judged:
             assert not apart.size, (
                 f"{key}: gate {Reason(int(inline[apart[0]])).name}, Great Expectations "
                 f"{Reason(int(found[apart[0]])).name}, {apart.size} rows, the first is\n"
-                f"{rows.iloc[apart[0]]}"
+                f"{ {name: rows[name].iloc[apart[0]] for name in rows} }"
             )
 
 
@@ -260,19 +260,23 @@ def test_on_tapes_with_nulls_and_more_in_every_column(tmp_path: Path) -> None:
 
 
 def test_a_null_where_the_schema_allows_none_is_found() -> None:
-    """The gate cannot see it: its columns have no nulls. Great Expectations reads Arrow's."""
-    rows = made({}, {}, {})
+    """Great Expectations names the column; to the gate such rows never come."""
+    rows = made(*[{}] * len(TYPED))
     gate = Gate(table().arrays(), 2)
     _, (_, seen) = gate.judge(gate.initial(), rows)
+    spoilt = frame(rows, seen, np.arange(len(TYPED)))
+    for row, name in enumerate(TYPED):
+        spoilt.loc[row, name] = pd.NA
+    failing = failing_rows(Kind.TRADE, MarketClass.PLAIN, spoilt)
+    words = [expectation.words for expectation in suite(Kind.TRADE, MarketClass.PLAIN)]
+    found = {word: rows for word, rows in zip(words, failing, strict=True) if rows}
+    assert found == {f"{name} is there": [row] for row, name in enumerate(TYPED)}
     for name in TYPED:
-        spoilt = frame(rows, seen, np.arange(3))
-        spoilt.loc[1, name] = pd.NA
-        failing = failing_rows(Kind.TRADE, MarketClass.PLAIN, spoilt)
-        failed = [
-            e.words for e, found in zip(suite(Kind.TRADE, MarketClass.PLAIN), failing, strict=True)
-            if found
-        ]  # fmt: skip
-        assert failed == [f"{name} is there"]
+        batch = to_batch(rows)
+        columns = batch.columns
+        columns[batch.schema.get_field_index(name)] = pa.array(spoilt[name])
+        with pytest.raises(ValueError, match=f"1 nulls in {name}, which is never null"):
+            from_batch(MarketRows, pa.RecordBatch.from_arrays(columns, schema=batch.schema))
 
 
 @pytest.mark.parametrize(("kind", "group"), list(suites()), ids=lambda each: each.name)
@@ -294,7 +298,7 @@ def test_every_column_has_its_rule(kind: Kind, group: MarketClass) -> None:
         )
         for each in mine:
             if each.check is Check.BETWEEN:
-                assert np.isfinite([each.low, each.high]).all()
+                assert np.isfinite(np.array([each.low, each.high], np.float64)).all()
 
 
 def test_slices_give_what_one_gives() -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
+from operators.features.flow.events import FlowEvents
 from operators.features.flow.rows import TRADE, FlowRows
 from operators.features.flow.toxicity import (
     BULK,
@@ -110,12 +111,9 @@ def test_against_buckets_cut_out_of_the_whole_volume() -> None:
         qty, sign, price = (of(k, rows, c)[traded] for c in (rows.qty, rows.sign, rows.price))
         signed, bulk = by_definition(qty, sign, price, 8.0, FIVE.n)
         assert np.isfinite(bulk).sum() > 100
-        np.testing.assert_allclose(
-            of(k, rows, found["toxicity"])[traded], signed, rtol=1e-7, atol=1e-9
-        )
-        np.testing.assert_allclose(
-            of(k, rows, found["toxicity_bvc"])[traded], bulk, rtol=1e-7, atol=1e-9
-        )
+        for name, expected in (("toxicity", signed), ("toxicity_bvc", bulk)):
+            shown = of(k, rows, found[name])[traded]
+            np.testing.assert_allclose(shown, expected, rtol=1e-7, atol=1e-9)
 
 
 def test_volume_is_conserved_exactly() -> None:
@@ -134,14 +132,14 @@ def test_volume_is_conserved_exactly() -> None:
 def test_short_measures_its_bucket_and_then_keeps_it() -> None:
     """
     0 s                 30 s
-    |--30 x 4 = 120 traded-|-- buckets of 120 / 15 = 8, two trades each ...
+    |--30 x 4 = 120 traded-|-- buckets of 120 / 30 = 4, one trade each ...
     """
     rows = hand_made(*(trade(100.0, 4.0, 1) for _ in range(91)))
     operator = toxicity(daily_qty=math.nan, buckets=SHORT)
     state, block = operator.step(operator.initial(), rows)
-    assert state.bucket[0] == 8.0
+    assert state.bucket[0] == 4.0
     shown = np.flatnonzero(np.isfinite(block.values[:, SIGNED]))
-    assert shown[0] == 30 + 60 - 1
+    assert shown[0] == 30 + 30 - 1
     assert block.values[-1, SIGNED] == 1.0
 
 
@@ -168,8 +166,6 @@ BINANCE = [
 def test_short_is_warm_within_two_minutes_on_binance(
     data_path: Callable[[str], Path], name: str, tick: str, lot: str
 ) -> None:
-    from operators.features.flow.events import FlowEvents
-
     table, rows = recorded(data_path, name, tick=tick, lot=lot)
     events = FlowEvents(table)
     _, flow = events.step(events.initial(), rows)

@@ -1,6 +1,8 @@
 """Trades: who was the aggressor, cumulative volume delta, imbalance; and what is passed over."""
 
 import math
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -23,6 +25,7 @@ from tests.flow_cases import (
     mixed_flow,
     of,
     quote,
+    recorded,
     slot_sums,
     trade,
     values,
@@ -76,6 +79,23 @@ def test_row_that_counts_for_nothing(what: str, row: Any, shows: bool) -> None:
     np.testing.assert_array_equal(found["cvd"], [3.0, 3.0 if shows else NAN, 1.0])
 
 
+PERPETUALS = [
+    ("binance_usdm_BTCUSDT_20240808T2354", "0.1"),
+    ("binance_usdm_ETHUSDT_20240808T2354", "0.01"),
+]
+
+
+@pytest.mark.parametrize(("name", "tick"), PERPETUALS, ids=[p[0] for p in PERPETUALS])
+def test_aggressors_that_are_not_told_are_mostly_found(
+    data_path: Callable[[str], Path], name: str, tick: str
+) -> None:
+    table, rows = recorded(data_path, name, tick=tick, lot="0.001")
+    operator = FlowEvents(table)
+    _, blind = operator.step(operator.initial(), rows._replace(side=np.zeros_like(rows.side)))
+    traded = rows.kind == Kind.TRADE
+    assert (blind.sign[traded] == rows.side[traded]).mean() > 0.8
+
+
 def test_a_late_row_counts_as_of_the_row_before() -> None:
     rows = hand_made(trade(1.0, ts_event_ns=at(5)), trade(1.0, ts_event_ns=at(2)))
     np.testing.assert_array_equal(rows.ts_ns, [at(5), at(5)])
@@ -102,8 +122,9 @@ def test_delta_is_that_of_sql_over_the_same_rows() -> None:
     market.symbol[:], market.ts_event_ns[:] = flow.k, flow.ts_ns
     market.qty[:] = np.where(flow.event & TRADE > 0, flow.qty * flow.sign, np.nan)
     market.seq[:] = np.arange(rows.kind.size)
-    batch = to_batch(market)
-    shown = duckdb.sql(
+    connection = duckdb.connect()
+    connection.register("batch", to_batch(market))
+    shown = connection.sql(
         f"""select sum(qty) over (partition by symbol, ts_event_ns // {DAY_NS} order by seq),
                    count(qty) over (partition by symbol order by seq)
             from batch where symbol >= 0 order by seq"""
@@ -119,11 +140,11 @@ def test_buys_plus_sells_is_all_and_reversed_signs_reverse_it() -> None:
     rows = flow_rows(mixed_flow(3000, seed=8))
     rows = take(rows, rows.k == 0)
 
-    def delta(sign: F8) -> F8:
+    def delta(sign: Any) -> F8:
         return values(Aggressors(3), rows._replace(sign=sign))["cvd"]
 
     buys, sells = delta((rows.sign > 0) * 1.0), delta((rows.sign < 0) * 1.0)
-    everything = delta(np.abs(rows.sign))
+    everything = delta(rows.sign * rows.sign)
     np.testing.assert_allclose(buys + sells, everything, rtol=1e-12)
     np.testing.assert_array_equal(delta(-rows.sign), -delta(rows.sign))
     np.testing.assert_allclose(buys - sells, delta(rows.sign), rtol=1e-9, atol=1e-9)
@@ -138,8 +159,14 @@ def test_imbalance_against_trades_added_up_anew() -> None:
         )
         amounts = np.where(event & TRADE > 0, qty, 0.0)
         signed, volume = slot_sums(ts_ns, amounts * sign), slot_sums(ts_ns, amounts)
-        expected = np.where(volume > 0, signed / volume, np.nan)
+        expected = np.divide(signed, volume, where=volume > 0, out=np.full(volume.size, np.nan))
         np.testing.assert_allclose(of(k, rows, found), expected, rtol=1e-9, atol=1e-9)
+
+
+def test_a_trade_without_aggressor_is_volume_only() -> None:
+    found = values(Aggressors(3), hand_made(Q, trade(100.0, 3.0, 0), trade(101.0, 1.0, 1)))
+    np.testing.assert_array_equal(found["cvd"], [NAN, 0.0, 1.0])
+    np.testing.assert_array_equal(found["trade_imbalance"], [NAN, 0.0, 0.25])
 
 
 def test_window_without_trades_is_null() -> None:

@@ -7,7 +7,7 @@ to another message, and the next life goes on from what is there.
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -30,6 +30,7 @@ from schemas.rows import MarketRows, concat, take
 from schemas.topics import CONTROL, MARKET, REPORTS
 from tests.runs import EURUSD
 from tests.worker_desk import rows_of
+from venues.feed import SourceInfo
 from venues.simulator import Simulator
 from venues.tape import open_tapes
 
@@ -245,3 +246,63 @@ def test_another_writers_message_is_refused() -> None:
     message = Message("market.v1", 2, 5, 5, 1, 0, 0, 1, CODE, bytes(8), b"")
     with pytest.raises(LogError, match=r"market.v1 lane 2, seq 5: .* --deployment"):
         Place.of(message)
+
+
+class Venue:
+    """A live feed whose messages lie ready; more than a round takes at once."""
+
+    names: ClassVar = ["venue"]
+    simulated = False
+    description: ClassVar[list[SourceInfo]] = []
+
+    def __init__(self, stamps_ns: list[int], *, per_message: int) -> None:
+        self.table = feed().table
+        n = len(stamps_ns)
+        rows = take(next(feed().read(0, n)), slice(0, n))
+        rows.ts_recv_ns[:] = stamps_ns
+        rows.lane[:] = min(lanes())
+        rows.flags[:] = 0
+        rows.flags[per_message - 1 :: per_message] = Flag.MSG_LAST
+        self._rows = rows
+
+    def take(self, max_rows: int) -> MarketRows:
+        now, self._rows = take(self._rows, slice(0, max_rows)), take(
+            self._rows, slice(max_rows, None)
+        )  # fmt: skip
+        return now
+
+    def close(self) -> None:
+        pass
+
+
+def live_round(log: MemoryLog, venue: Venue, n_rounds: int) -> None:
+    """So many rounds of a venue's rows, on the log."""
+    STOP.arm()
+    writer = log.writer()
+    source, numbering = rounds_on(log, writer, venue, speed=None, polled=lambda *told: None)
+    part = source.build_part("rounds", "all", None)
+    while n_rounds:
+        for _, parcel in part.next_batch():
+            rows = numbering.number(parcel).market
+            packed = {lane: place.pack() for lane, place in parcel.places.items()}
+            writer.append(encode(MARKET, rows, CODE, positions=packed.__getitem__))
+            n_rounds -= 1
+    part.close()
+    writer.close()
+
+
+def test_live_rows_rise_strictly_and_messages_stay_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flows.rounds.SOURCE_ROWS", 7)
+    log = MemoryLog()
+    back_ns = [10**18 + 50, 10**18 + 50, 10**18 - 5] * 10  # ours repeat, or go back, in between
+    live_round(log, Venue(back_ns, per_message=3), 6)
+    live_round(log, Venue(back_ns, per_message=10), 6)  # after a restart; messages are cut
+    rows = rows_of(log, MARKET, min(lanes()))
+    source = np.flatnonzero(rows.source >= 0)
+    assert source.size == 60
+    assert np.all(np.diff(rows.ts_recv_ns[source]) > 0)
+    assert np.all(np.diff(rows.ts_recv_ns) >= 0)
+    ours = np.flatnonzero(rows.source < 0)
+    before = rows.flags[ours[ours > 0] - 1]
+    assert np.all(before & Flag.MSG_LAST)  # nothing of ours stands inside a message
+    assert ours.size > 4

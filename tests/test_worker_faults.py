@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from confluent_kafka.admin import AdminClient
 
 from flows.kafka_broker import Cluster, prepare, start, stop
 from flows.log.kafka import KafkaLog
+from flows.log.kafka_client import Asker
 from flows.log.kafka_topics import full_name
 from flows.replay import verify, verify_in_processes
 from schemas.topics import FEATURES, MARKET, ORDERS
@@ -70,6 +72,7 @@ def simulated(seconds: float) -> tuple[Feed, list[str]]:
     return feed, [*options, "--speed", str(SPEED)]
 
 
+@pytest.mark.timeout(1200)
 def test_each_fault_once(own_broker: Cluster, make_desk: Callable[..., Desk]) -> None:
     feed, options = simulated(300.0)  # longer than the faults take on a slow machine
     desk = make_desk(own_broker.servers, options)
@@ -177,6 +180,16 @@ def test_a_desk_goes_on_without_a_leader(
     check_desk(log, feed)
     _verify(desk)
     log.close()
+    print(f"longest silence of market.v1: {_longest_silence_s(three_brokers, name, lane):.1f} s")
+
+
+def _longest_silence_s(cluster: Cluster, topic: str, lane: int) -> float:
+    """Between two messages of a partition, by their writer's clock."""
+    asker = Asker(cluster.servers)
+    low, high = asker.bounds(topic, lane)
+    stamps_ms = [raw.timestamp()[1] for raw in asker.span(topic, lane, low, high)]
+    asker.close()
+    return max(after - before for before, after in pairwise(stamps_ms)) / 1000
 
 
 def _rob(desk: Desk, flow: str) -> None:

@@ -19,13 +19,25 @@ from typing import Any
 
 import schemas
 from flows.meter import METRICS, STATES, STEP_ROWS, STEP_S
+from operators.features.flow.registry import FEATURES
 from schemas import rows
+from schemas.expectations import (
+    FLOAT_MAX,
+    KINDS,
+    Check,
+    MarketClass,
+    Null,
+    Value,
+    suites,
+    values_of,
+)
 from schemas.reasons import Reason
 from schemas.topics import TOPICS
 from venues.frames.registry import PARSERS
 from venues.frames.venue import MessageType, Use
 from venues.tape.layouts import LAYOUTS
 from venues.venue_classes import VENUES
+from venues.verify import TOLERANCES, Match, tolerance_of
 
 HOUSE = Path(__file__).resolve().parents[1]
 FOLDER = Path("docs/reference")
@@ -181,6 +193,7 @@ def venues_page() -> str:
     for venue in venues:
         name = f"[{venue.name}](#{venue.name})"
         lines.append(_row(name, venue.title, venue.proof.words, venue.notes))
+    lines += _tolerances()
     for venue in venues:
         lines += ["", f"## {venue.name}", ""]
         lines += ["| message | becomes | says |", "| --- | --- | --- |"]
@@ -211,6 +224,130 @@ def metrics_page() -> str:
     return _page("flows/meter.py", lines)
 
 
+def features_page() -> str:
+    lines = [
+        "# Order-flow features",
+        "",
+        "What `Flow` in `operators/features/flow/` can compute; a desk names those that it wants",
+        "and pays for their operators only. Each row of an instrument shows the present values as",
+        "of that row; null (NaN in memory) before the warm-up is over, and where the column `null`",
+        "says so. `best quote` is the venue's quote, or the book's best level where a market has",
+        "none. Definitions, windows and time basis stand at the operators.",
+        "",
+        "| feature | from | unit | warm-up | least market time | null | source |",
+        "| --- | --- | --- | --- | ---: | --- | --- |",
+    ]
+    for feature in FEATURES:
+        least = f"{feature.warm_up_ns / 1e9:g} s" if feature.warm_up_ns else ""
+        lines.append(
+            _row(f"`{feature.name}`", " and ".join(feature.inputs), feature.unit, feature.warm_up,
+                 least, feature.null, feature.source)
+        )  # fmt: skip
+    return _page("operators/features/flow/registry.py", lines)
+
+
+def expectations_page() -> str:
+    lines = [
+        "# What is expected of market rows",
+        "",
+        "One suite per kind of row and class of market: `event` are contracts that pay 0 or 1,",
+        "`plain` all others. A row that fails goes to `quarantine.v1` with the reason of the first",
+        "expectation that it fails. The gate of a running desk and `trifecta quality`, which runs",
+        "Great Expectations, judge by the same suites.",
+        "",
+        "## Values",
+        "",
+        "Other columns of floats are null (`OUT_OF_RANGE` if not). A missing value that is needed",
+        "is `NULL_PRICE`, an infinite one `NOT_FINITE`, one below its bounds `NOT_POSITIVE` (a",
+        "funding rate: `OUT_OF_RANGE`), one above them `OUT_OF_RANGE`.",
+        "",
+        "| row | market | column | null | bounds |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for kind in KINDS:
+        same = values_of(kind, MarketClass.PLAIN) == values_of(kind, MarketClass.EVENT)
+        for group in [MarketClass.PLAIN] if same else MarketClass:
+            market = "any" if same else group.value
+            for name, value in values_of(kind, group).items():
+                if value.null is not Null.ALWAYS:
+                    null, bounds = value.null.value, _bounds(value)
+                    lines.append(_row(kind.name, market, f"`{name}`", null, bounds))
+    lines += [
+        "",
+        "## In which order it is asked",
+        "",
+        "Those of one value alone follow from the table above: first what is missing, then what is",
+        "infinite, below its bounds, and (after `CROSSED_QUOTE`) above them.",
+        "",
+        "| expectation | reason | rows |",
+        "| --- | --- | --- |",
+    ]
+    lines += [_row(*cells) for cells in _asked()]
+    lines += [
+        "",
+        "`instrument_kind`, `newest_recv_ns`, `newest_event_ns` and `message_reason` are what the",
+        "gate remembers, as columns beside the row: the instrument's kind (0 if it is not in the",
+        "table), the last accepted times of the source and of its symbol and kind, and why an",
+        "earlier row of the same book message was refused. A snapshot's rows have no times to",
+        "keep. Columns of whole numbers are never null.",
+    ]
+    return _page("schemas/expectations.py", lines)
+
+
+def _asked() -> Iterator[tuple[str, str, str]]:
+    """Every expectation that is not about one value alone: its words, its reason, its rows."""
+    kinds: dict[tuple[str, str], list[str]] = {}
+    to_end: dict[tuple[str, str], int] = {}  # the order in which they are asked
+    for (kind, group), lines in suites().items():
+        floats = values_of(kind, group)
+        for place, line in enumerate(lines):
+            alone = line.column in floats or line.check is Check.NOT_NULL
+            if alone and not line.other and not line.where_null:
+                continue
+            key = f"`{line.words}`", f"`{line.reason.name}`" if line.reason else "in the column"
+            kinds.setdefault(key, []).append(
+                kind.name + (" of events" if group is MarketClass.EVENT else "")
+            )
+            to_end[key] = max(to_end.get(key, 0), len(lines) - place)
+    for key, names in sorted(kinds.items(), key=lambda found: -to_end[found[0]]):
+        plain = [name for name in names if name.removesuffix(" of events") == name] or names
+        yield *key, "all" if len(names) == len(suites()) else ", ".join(plain)
+
+
+def _bounds(value: Value) -> str:
+    low = "" if value.low == -FLOAT_MAX else f"{value.low:g} <{'' if value.above else '='} "
+    high = "" if value.high == FLOAT_MAX else f" <{'' if value.below else '='} {value.high:g}"
+    return f"{low}value{high}"
+
+
+def _tolerances() -> list[str]:
+    """How much of a venue's quotes must agree with its rebuilt book, by `trifecta book`."""
+    lines = [
+        "",
+        "## What `trifecta book` tolerates",
+        "",
+        "How the venue's own best bid and ask are laid beside the rebuilt book, how much of that",
+        "must agree, and after how many of its messages the book may be crossed. Sequences and",
+        "checksums have no tolerance.",
+        "",
+        "| venue | quotes are compared | in | at least | crossed at most | because |",
+        "| --- | --- | --- | ---: | ---: | --- |",
+    ]
+    others = tolerance_of("")
+    named = {name: rule for name, rule in TOLERANCES.items() if rule is not others}
+    for name, rule in (*named.items(), ("all others", others)):
+        least, compares = f"{100 * rule.agree_min:g} %", rule.compares
+        if rule.match is Match.NONE:
+            least = compares = ""
+        if rule.after_s:
+            least += f" after {rule.after_s // 60} min"
+        if rule.settle_changes:
+            least += f", but for {rule.settle_changes} changes after a snapshot"
+        crossed = f"{100 * rule.crossed_max:g} %" if rule.crossed_max else "never"
+        lines.append(_row(name, rule.match.value, compares, least, crossed, rule.why))
+    return lines
+
+
 def _becomes(message: MessageType) -> str:
     if message.use is Use.DATA:
         return message.rows or "superseded"
@@ -224,6 +361,8 @@ PAGES = {
     "tapes.md": tapes_page,
     "metrics.md": metrics_page,
     "venues.md": venues_page,
+    "expectations.md": expectations_page,
+    "../features.md": features_page,  # docs/features.md
 }
 
 

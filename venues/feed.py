@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -53,6 +53,34 @@ class Feed(Protocol):
     def description(self) -> list[SourceInfo]: ...
 
     def read(self, start: int, batch_rows: int) -> Iterator[MarketRows]: ...
+
+
+@runtime_checkable
+class LiveFeed(Protocol):
+    """Market rows of venues that are connected now.
+
+    `take` gives what has arrived since the last call, without waiting: MarketRows with seq = 0 in
+    order of receipt, `ts_recv_ns` the moment of receipt, the rows of one venue message together and
+    its last one flagged MSG_LAST. A message longer than `max_rows` is cut; its rest comes first the
+    next time.
+    """
+
+    @property
+    def table(self) -> InstrumentTable: ...
+
+    @property
+    def names(self) -> list[str]:
+        """The connections; MarketRows.source is the index."""
+
+    @property
+    def simulated(self) -> bool: ...
+
+    @property
+    def description(self) -> list[SourceInfo]: ...
+
+    def take(self, max_rows: int) -> MarketRows: ...
+
+    def close(self) -> None: ...
 
 
 def rebatch(

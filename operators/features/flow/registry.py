@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from operators.features.flow import absorption, footprint, impact, spreads
+from operators.features.flow import absorption, fills, footprint, impact, spreads
 from operators.features.flow.absorption import Absorption
 from operators.features.flow.aggressors import Aggressors
 from operators.features.flow.depth import DEPTH, Depth
+from operators.features.flow.fills import Fills
 from operators.features.flow.footprint import Footprint
 from operators.features.flow.impact import Impact
 from operators.features.flow.ofi import Ofi
@@ -90,6 +91,10 @@ def _spreads(terms: FlowTerms) -> Spreads:
     return Spreads(terms.instruments.lane.size)
 
 
+def _fills(terms: FlowTerms) -> Fills:
+    return Fills(terms.instruments.lane.size)
+
+
 _QTY, _QUOTE, _BPS, _SHARE = "instrument's units", "quote units", "bps", "-1 to 1"
 _CJP = "Cartea, Jaimungal, Penalva 2015"
 _CKS = "Cont, Kukanov, Stoikov 2014"
@@ -115,6 +120,13 @@ _PUSH_BARS = f"{absorption.BARS_MIN + 1} bars of {absorption.BAR_NS // 1_000_000
 _PUSH_NS = (absorption.BARS_MIN + 1) * absorption.BAR_NS
 _MATURED = f"{spreads.TRADES_MIN} trades, and {spreads.HORIZON_NS // 1_000_000_000} s after them"
 _BAR = f"the first bar of {footprint.BAR_NS // 1_000_000_000} s with trades"
+
+_FILL_BARS = f"{fills.BARS_MIN} bars of {fills.BAR_NS // 1_000_000_000} s"
+_FILL_NS = (fills.BARS_MIN - 1) * fills.BAR_NS  # the first bar may be a part of one
+_FILL_NULL = f"trades at fewer than {fills.BINS_MIN} distances"
+_TOUCH_N = f"{fills.CHANGES_MIN} changes of the mid from second to second"
+_TOUCH_NS = fills.CHANGES_MIN * fills.SECOND_NS
+_AS = "Avellaneda, Stoikov 2008"
 
 # fmt: off
 FEATURES: tuple[Feature, ...] = (
@@ -165,6 +177,12 @@ FEATURES: tuple[Feature, ...] = (
             _NEVER, "Huang, Stoll 1996"),
     Feature("roll_spread", _spreads, (TRADES,), _QUOTE, 0,
             f"{spreads.TRADES_MIN + 2} trades", _NEVER, "Roll 1984"),
+    Feature("fill_rate", _fills, (QUOTES, TRADES), "per second and side", _FILL_NS, _FILL_BARS,
+            _FILL_NULL, _AS),
+    Feature("fill_decay", _fills, (QUOTES, TRADES), "per bp", _FILL_NS, _FILL_BARS, _FILL_NULL,
+            _AS),
+    Feature("fill_touch", _fills, (QUOTES,), "0 to 1", _TOUCH_NS, _TOUCH_N, "no quote",
+            "first passage of a Brownian motion"),
 )
 # fmt: on
 NAMES = tuple(feature.name for feature in FEATURES)

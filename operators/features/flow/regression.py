@@ -59,5 +59,8 @@ def scatter(line: Regression, k: int) -> float:
 @kernel
 def slope_error(line: Regression, k: int) -> float:
     """Standard error of b; with fading points n is (sum w)^2 / sum w^2."""
-    n = line.weight[k] * line.weight[k] / line.squares[k] if line.squares[k] > 0.0 else 0.0
-    return scatter(line, k) / math.sqrt(n * line.xx[k] / line.weight[k]) if n > 2.0 else np.nan
+    deviation = scatter(line, k)
+    if np.isnan(deviation):
+        return np.nan
+    n = line.weight[k] * line.weight[k] / line.squares[k]
+    return deviation / math.sqrt(n * line.xx[k] / line.weight[k])

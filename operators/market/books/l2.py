@@ -96,8 +96,9 @@ class L2Books(ArrayOperator[L2State]):
     Messages: a book may be read when none is half in it, so changes appear with MSG_LAST. Rows of
     one message share venue_seq, source and the flag SNAPSHOT, and their source_row (where it is not
     -1) has no hole. A row that does not carry on ends the message before: the book is gapped
-    (UNFINISHED). A row with a price or quantity that no level has, or without side, spoils its
-    message (BAD_ROW). A gapped book ignores changes until a snapshot comes, which replaces it.
+    (UNFINISHED). A row with a price or quantity that no level has, without side, or about a single
+    order (`code` is an OrderAction: `L3Books` reads those) spoils its message (BAD_ROW). A gapped
+    book ignores changes until a snapshot comes, which replaces it.
     Depth: every level is kept. A subscription limited to N levels keeps the best N after each
     message, as the venue does. At `levels_max` the furthest level goes, which `evicted` counts
     and `covered` shows.
@@ -306,8 +307,9 @@ def _fold(
             lose(state.books[k], rows.reason[i])
         if kinds[i] != _BOOK:
             continue
+        price = rows.price[i] if rows.code[i] == 0 else math.nan  # a row about an order: no level
         told = take_level(
-            state, terms, levels_max, k, flags[i], rows.side[i], rows.price[i], rows.qty[i],
+            state, terms, levels_max, k, flags[i], rows.side[i], price, rows.qty[i],
             rows.venue_seq[i], rows.source[i], rows.source_row[i],
         )  # fmt: skip
         if told == ROOM:

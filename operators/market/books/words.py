@@ -55,6 +55,7 @@ class BookReason(IntEnum):
     AUDIT = 238, "the book differs from the venue's own snapshot"
     OPERATOR = 239, "an operator halted or resumed the venue"
     RESTARTED = 240, "the program was restarted inside a message"
+    CLOCK_JUMP = 241, "this computer's clock was set; the book is as it was before"
 
 
 class OrderAction(IntEnum):

@@ -1,0 +1,182 @@
+"""Where a round's source rows come from: a tape at some speed, or venues that send as they like."""
+
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from flows.market_clock import MarketClock
+from schemas.kinds import Flag
+from schemas.rows import MarketRows, empty, take
+from venues.feed import Feed, LiveFeed
+
+SECOND_NS = 1_000_000_000
+
+
+class Due(NamedTuple):
+    """The source rows of one round.
+
+    Attributes
+    ----------
+    market : MarketRows
+        `seq` is the row's position among all source rows.
+    now_ns, beat_ns : int
+        Market time of what arrives beside them, and of the heartbeats behind them.
+    whole : bool
+        The last message is complete: rows of our own may follow.
+    """
+
+    market: MarketRows
+    now_ns: int
+    beat_ns: int
+    whole: bool = True
+
+
+class RoundRows(Protocol):
+    """Source rows, round by round."""
+
+    clock: MarketClock
+    position: int  # source rows released
+
+    def behind(self, max_rows: int) -> MarketRows | None:
+        """Rows of times that are on the log: all lanes hold them, or some that were ahead."""
+
+    def due(self, max_rows: int) -> Due: ...
+
+    def end_ns(self) -> int | None:
+        """The end of the last second with rows, once they have ended."""
+
+    def wait_s(self) -> float:
+        """How long nothing will be due, as far as is known."""
+
+    def close(self) -> None: ...
+
+
+class TapeRows:
+    """A feed, from its first row on.
+
+    Parameters
+    ----------
+    feed : Feed
+    speed : float or None
+        Multiple of real time by `ts_recv_ns`; None is as fast as it goes.
+    log_ns : int or None
+        The latest time on the log, None for an empty one: market time goes on from there.
+    frozen : bool
+        Lanes have ended at that very time, so the others do as well.
+    """
+
+    def __init__(
+        self, feed: Feed, *, speed: float | None, log_ns: int | None, frozen: bool, max_rows: int
+    ) -> None:
+        self.position = 0
+        self._log_ns, self._frozen = log_ns, frozen
+        self._batches = feed.read(0, max_rows)
+        self._held = next(self._batches, None)
+        self._end_ns: int | None = None
+        start_ns = log_ns
+        if start_ns is None:
+            start_ns = int(self._held.ts_recv_ns[0]) if self._held is not None else 0
+        self.clock = MarketClock(None if frozen else speed, start_ns)
+
+    def behind(self, max_rows: int) -> MarketRows | None:
+        if self._held is None or self._log_ns is None:
+            return None
+        n = int(np.searchsorted(self._held.ts_recv_ns, self._log_ns, side="right"))
+        return self._release(min(n, max_rows)) if n else None
+
+    def due(self, max_rows: int) -> Due:
+        now_ns, held = self.clock.now_ns(), self._held
+        if held is None:
+            if self._end_ns is None:
+                self._end_ns = (self.clock.reached_ns // SECOND_NS + 1) * SECOND_NS
+                if not self._frozen:
+                    self.clock.run_on()
+            return Due(empty(MarketRows), now_ns, now_ns + (not self._frozen))
+        n = held.seq.size
+        due = n
+        if self.clock.paced:
+            due = int(np.searchsorted(held.ts_recv_ns, now_ns, side="right"))
+        market = self._release(min(due, max_rows)) if due else empty(MarketRows)
+        if market.seq.size == n:  # there may be more: nothing may stand before it
+            last_ns = int(market.ts_recv_ns[-1])
+            return Due(market, last_ns, last_ns)
+        return Due(market, now_ns, now_ns + 1)
+
+    def end_ns(self) -> int | None:
+        return self._end_ns
+
+    def wait_s(self) -> float:
+        if self._held is None:
+            return float("inf")
+        return self.clock.seconds_until(int(self._held.ts_recv_ns[0]))
+
+    def close(self) -> None:
+        """A tape holds nothing open."""
+
+    def _release(self, n: int) -> MarketRows:
+        held = self._held
+        assert held is not None
+        market = take(held, slice(0, n))
+        market.seq[:] = np.arange(self.position, self.position + n)
+        self.position += n
+        self._held = take(held, slice(n, None)) if n < held.seq.size else next(self._batches, None)
+        return market
+
+
+class LiveRows:
+    """Venues that are connected now; what they sent while nobody listened is gone.
+
+    Parameters
+    ----------
+    feed : LiveFeed
+    log_ns : int or None
+        The latest time on the log; rows are stamped behind it, whatever the wall clock says.
+    now_ns : int
+        The wall clock, read once: from here on real time counts.
+    position : int
+        Source rows on the log.
+    """
+
+    POLL_S = 0.004  # a frame does not wake who waits for reports
+
+    def __init__(self, feed: LiveFeed, *, log_ns: int | None, now_ns: int, position: int) -> None:
+        self.position = position
+        self._feed = feed
+        self.clock = MarketClock(1.0, max(now_ns, log_ns or 0))
+
+    def behind(self, max_rows: int) -> MarketRows | None:
+        return None
+
+    def due(self, max_rows: int) -> Due:
+        market = self._feed.take(max_rows)
+        n = market.seq.size
+        if n == 0:
+            now_ns = self.clock.now_ns()
+            return Due(market, now_ns, now_ns + 1)
+        market.seq[:] = np.arange(self.position, self.position + n)
+        self.position += n
+        market.ts_recv_ns[:] = strictly_rising(market.ts_recv_ns, after_ns=self.clock.reached_ns)
+        last_ns = int(market.ts_recv_ns[-1])
+        now_ns = max(self.clock.now_ns(), last_ns)
+        whole = bool(market.flags[-1] & Flag.MSG_LAST)
+        return Due(market, now_ns, now_ns + 1, whole) if whole else Due(
+            market, last_ns, last_ns, whole
+        )  # fmt: skip
+
+    def end_ns(self) -> int | None:
+        return None
+
+    def wait_s(self) -> float:
+        return self.POLL_S
+
+    def close(self) -> None:
+        self._feed.close()
+
+
+def strictly_rising(
+    ts_ns: "np.ndarray[tuple[int], np.dtype[np.int64]]", *, after_ns: int
+) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
+    """Times that rise by at least 1 ns from row to row, all behind `after_ns`, none earlier."""
+    steps = np.arange(ts_ns.size)
+    floor = np.maximum(ts_ns - steps, after_ns + 1)
+    return np.maximum.accumulate(floor) + steps

@@ -1,0 +1,145 @@
+"""Completeness: which time of a stream's session its rows cover, minute by minute."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from console.quality.completeness import MINUTE_NS, SECOND_NS, Completeness, Stream
+from console.quality.frames import Slice
+from operators.market.gate import Gate
+from schemas.expectations import COMPLETE_FOR_BACKTEST, COMPLETE_FOR_TRAINING
+from schemas.instruments import InstrumentTable
+from schemas.kinds import Kind
+from schemas.rows import MarketRows, take
+from tests.test_gate import PLAIN, made
+from venues.venue_classes import instrument, terms
+
+ORIGIN_NS = 1_700_000_040 * SECOND_NS  # begin of a minute
+BTC, EUR = (0, 0), (0, 1)
+
+
+def table() -> InstrumentTable:
+    each = []
+    for symbol, (venue, name) in enumerate((("kraken", "BTCUSD"), ("oanda", "EURUSD"))):
+        found = terms(venue, name)
+        assert found
+        each.append(
+            instrument(venue, name, found, lane=0, symbol=symbol, tick="0.01", lot="1",
+                       has_quotes=True, clock_offset_ns=0)
+        )  # fmt: skip
+    return InstrumentTable(1, "USD", tuple(each))
+
+
+def at(seconds: float, **other: Any) -> dict[str, Any]:
+    ts_ns = ORIGIN_NS + round(seconds * SECOND_NS)
+    return {"kind": Kind.QUOTE, "ts_event_ns": ts_ns, "ts_recv_ns": ts_ns, **other}
+
+
+def streams(*rows: dict[str, Any], size: int = 10_000, refused: Any = None) -> list[Stream]:
+    """What a feed of these rows covers, read in slices of `size`."""
+    whole = made(*rows)
+    gate = Gate(table().arrays(), 1)
+    state, found = gate.initial(), Completeness(table(), ["quotes"], refused)
+    for first in range(0, whole.seq.size, size):
+        part = take(whole, slice(first, first + size))
+        state, (reason, seen) = gate.judge(state, part)
+        found.add(Slice(first, part, reason, seen))
+    return found.streams()
+
+
+def minutes(stream: Stream) -> dict[int, tuple[float, float]]:
+    """Minute of the case to session and covered seconds."""
+    return {
+        int((m - ORIGIN_NS) // MINUTE_NS): (s / SECOND_NS, c / SECOND_NS)
+        for m, s, c in zip(stream.minute_ns, stream.session_ns, stream.covered_ns, strict=True)
+    }
+
+
+BAD = {"bid_px": 0.9}  # crossed
+BAR = {"kind": Kind.BAR, "ref": 60.0}
+# fmt: off
+CASES: list[tuple[str, list[dict[str, Any]], dict[int, tuple[float, float]]]] = [
+    ("rows close together cover all",     [at(0), at(30), at(59)],  {0: (59, 59)}),
+    ("the session begins with a row",     [at(50), at(70)],         {0: (10, 10), 1: (10, 10)}),
+    ("a row covers 60 s, then nothing",   [at(0), at(90)],          {0: (60, 60), 1: (30, 0)}),
+    ("over several minutes",              [at(30), at(210)],
+     {0: (30, 30), 1: (60, 30), 2: (60, 0), 3: (30, 0)}),
+    ("a refused row covers nothing",      [at(0), at(10, **BAD), at(25), at(30)],  {0: (30, 15)}),
+    ("two refused rows of one time",     [at(0), at(40, **BAD), at(40, **BAD), at(50)],
+     {0: (50, 40)}),
+    ("two rows of one time",              [at(0), at(0), at(6)],    {0: (6, 6)}),
+    ("a bar covers its length",           [at(0, **BAR), at(60, **BAR), at(180, **BAR)],
+     {0: (60, 60), 1: (60, 60), 2: (60, 0)}),
+    ("a long silence where none closes",  [at(0), at(7200)],
+     {0: (60.0, 60.0)} | dict.fromkeys(range(1, 120), (60.0, 0.0))),
+    ("a long silence where FX closes",    [at(0, at=EUR), at(9, at=EUR), at(7200, at=EUR),
+                                           at(7201, at=EUR)],       {0: (9, 9), 120: (1, 1)}),
+    ("a short one where FX closes",       [at(0, at=EUR), at(90, at=EUR)],
+     {0: (60, 60), 1: (30, 0)}),
+    ("one row spans no time",             [at(0)],                  {}),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("what", "rows", "expected"), CASES, ids=[case[0] for case in CASES])
+@pytest.mark.parametrize("size", [1, 2, 1000])
+def test_case(what: str, rows: Any, expected: Any, size: int) -> None:
+    (stream,) = streams(*rows, size=size)
+    assert minutes(stream) == expected
+
+
+def test_each_symbol_and_kind_is_a_stream_of_its_own() -> None:
+    found = streams(at(0), at(0, at=EUR), at(0, kind=Kind.TRADE), at(3), at(4, at=EUR))
+    assert [(s.instrument, s.kind.name) for s in found] == [
+        (0, "TRADE"),
+        (0, "QUOTE"),
+        (1, "QUOTE"),
+    ]
+    assert [minutes(s) for s in found] == [{}, {0: (3, 3)}, {0: (4, 4)}]
+
+
+def test_a_cadence_that_nobody_states_is_not_judged() -> None:
+    plain = PLAIN[Kind.FUNDING] | {"kind": Kind.FUNDING}
+    assert streams(at(0, **plain | {"ref": math.nan}), at(9, kind=Kind.OPEN_INTEREST)) == []
+    (stream,) = streams(at(0, **plain), at(28_800, **plain))
+    assert stream.completeness == 1.0
+
+
+def test_minutes_below_a_threshold() -> None:
+    # uncovered: 0.3 s of minute 0 (0.995), 1.2 s of minute 1 (0.98), 7 s of minute 2 (0.883)
+    ends = [(0, 0.3), (60, 61.2), (120, 126), (179, 180)]
+    rows = [r for bad, good in ends for r in (at(bad, **BAD), at(good))]
+    (stream,) = streams(at(0), *rows)
+    assert minutes(stream) == {0: (60, 59.7), 1: (60, 58.8), 2: (60, 53)}
+    below = [(stream.below(x) - ORIGIN_NS) // MINUTE_NS
+             for x in (COMPLETE_FOR_TRAINING, COMPLETE_FOR_BACKTEST)]  # fmt: skip
+    assert [each.tolist() for each in below] == [[1, 2], [2]]
+    assert stream.completeness == pytest.approx(1 - (0.3 + 1.2 + 6 + 1) / 180)
+
+
+@pytest.mark.parametrize("size", [1, 2, 1000])
+def test_rows_in_quarantine_count_like_those_refused_here(size: int) -> None:
+    rows = [at(0), at(10, **BAD), at(25), at(55, **BAD), at(80)]
+    bad = [k for k, row in enumerate(rows) if "bid_px" in row]
+    (due,) = streams(*rows)
+    kept = [row for k, row in enumerate(rows) if k not in bad]
+    quarantine: MarketRows = take(made(*rows), np.array(bad))
+    (found,) = streams(*kept, size=size, refused=quarantine)
+    assert minutes(found) == minutes(due) == {0: (60, 40), 1: (20, 0)}
+
+
+def test_against_counting_every_millisecond() -> None:
+    random = np.random.default_rng(5)
+    gaps_ms = random.choice([0, 1, 700, 20_000, 61_234, 200_003], 120)
+    times_ms, good = np.cumsum(gaps_ms) - gaps_ms[0], random.random(120) < 0.7
+    rows = [at(t / 1000, **({} if ok else BAD)) for t, ok in zip(times_ms, good, strict=True)]
+    (stream,) = streams(*rows, size=17)
+    covered = np.zeros(times_ms[-1], bool)
+    for k in range(119):
+        if good[k]:
+            covered[times_ms[k] : min(times_ms[k] + 60_000, times_ms[k + 1])] = True
+    for minute, (session_s, covered_s) in minutes(stream).items():
+        part = covered[minute * 60_000 : (minute + 1) * 60_000]
+        assert (session_s, covered_s) == (part.size / 1000, np.count_nonzero(part) / 1000)

@@ -1,0 +1,294 @@
+"""Promise: a live feed refuses by name what it cannot serve, and its clock and watches are exact."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from operators.market.books.words import BookReason, BookState
+from schemas.instruments import InstrumentKind
+from schemas.kinds import Kind
+from tests.live_cases import Reader, rules
+from tests.venue_server import VenueServer, made_up
+from venues.feed import LiveFeed as Wanted
+from venues.frames import PARSERS, NoParserError
+from venues.live import LIVE, LiveError, LiveFeed, Pace, SessionClock
+from venues.live.errors import RestError
+from venues.live.handover import ITEM_BYTES, Handover, Received, What
+from venues.live.lists import binance_steps, bitstamp_steps, coinbase_steps, kraken_steps
+from venues.live.venue import Steps
+from venues.live.watch import BookWatch, Due
+
+S_NS = 1_000_000_000
+PACE = Pace(patience_s=5.0, tries_max=3, too_old_s=0.5, frozen_s=10.0, calm_s=60.0)
+
+# fmt: off
+REFUSED: list[tuple[str, list[str], str]] = [  # what is asked for, and what is said
+    ("nothing",            [],                              "0 markets were given"),
+    ("no venue",           ["BTC/USD"],                     "Write venue:NAME"),
+    ("an unknown venue",   ["mtgox:BTCUSD"],                "no parser for venue 'mtgox'"),
+    ("no live rules",      ["okx:BTC-USDT"],                "no live subscription is known"),
+    ("another's name",     ["kraken:BTCUSDT"],              "Write it as kraken:BTC/USD"),
+    ("an injected path",   ["binance_spot:BTC&limit=5"],    "Write it as binance_spot:BTCUSDT"),
+    ("twice",              ["kraken:BTC/USD"] * 2,          "Name each market once"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("markets", "said"), [c[1:] for c in REFUSED], ids=[c[0] for c in REFUSED])
+def test_refused_by_name(markets: list[str], said: str) -> None:
+    with pytest.raises((LiveError, NoParserError)) as refused:
+        LiveFeed(markets)
+    assert said in str(refused.value)
+
+
+@pytest.mark.parametrize("venue", sorted(set(PARSERS) - set(LIVE)))
+def test_every_venue_without_live_rules_is_refused_and_told_which_have_some(venue: str) -> None:
+    with pytest.raises(LiveError, match="kraken, binance_spot, coinbase, bitstamp"):
+        LiveFeed([f"{venue}:BTCUSD"])
+
+
+# fmt: off
+LISTED: list[tuple[str, str, str, str]] = [  # venue, market, tick and lot as the server lists them
+    ("kraken",       "BTC/USD", "0.1",  "0.00000001"),
+    ("binance_spot", "BTCUSDT", "0.01", "0.0001"),
+    ("coinbase",     "BTC-USD", "0.01", "0.00000001"),
+    ("bitstamp",     "btcusd",  "0.01", "0.00000001"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("venue", "name", "tick", "lot"), LISTED, ids=[c[0] for c in LISTED])
+def test_table_has_the_venues_steps_and_its_class_fees(
+    venue: str, name: str, tick: str, lot: str
+) -> None:
+    with VenueServer(made_up(venue, [name], 4)) as server, Reader(server) as reader:
+        assert isinstance(reader.feed, Wanted)
+        (one,) = reader.feed.table.instruments
+        assert (one.id, one.tick, one.lot) == (f"{venue}:{name}", tick, lot)
+        assert (one.kind, one.base, one.can_short) == (InstrumentKind.SPOT, "BTC", False)
+        assert float(one.fee_taker) > 0
+        assert "tick" not in one.assumed
+        assert reader.feed.names == [venue]
+        assert reader.feed.description[0].kind == "live"
+
+
+def test_market_that_the_venue_does_not_list_is_refused() -> None:
+    with VenueServer(made_up("coinbase", ["BTC-USD"], 4)) as server:
+        venue = {"coinbase": rules(server)}
+        with pytest.raises(LiveError, match="status 404"):
+            LiveFeed(["coinbase:ETH-USD"], venues=venue)
+    with VenueServer(made_up("bitstamp", ["btcusd"], 4)) as server:
+        venue = {"bitstamp": rules(server)}
+        with pytest.raises(LiveError, match="bitstamp:ethusd: not in the venue's instrument list"):
+            LiveFeed(["bitstamp:ethusd"], venues=venue)
+
+
+def test_venue_that_cannot_be_reached_is_said() -> None:
+    venue = replace(LIVE["kraken"], rest="http://127.0.0.1:9")
+    with pytest.raises(LiveError, match="kraken:BTC/USD: the venue's instrument list could not"):
+        LiveFeed(["kraken:BTC/USD"], venues={"kraken": venue})
+
+
+def test_two_venues_are_one_feed_and_share_the_lane_of_their_asset() -> None:
+    with (
+        VenueServer(made_up("kraken", ["BTC/USD"], 40)) as kraken,
+        VenueServer(made_up("coinbase", ["ETH-USD", "BTC-USD"], 40)) as coinbase,
+    ):
+        venues = {"kraken": rules(kraken), "coinbase": rules(coinbase)}
+        feed = LiveFeed(["coinbase:ETH-USD", "kraken:BTC/USD", "coinbase:BTC-USD"], venues=venues)
+        try:
+            lanes = {one.id: (one.lane, one.symbol) for one in feed.table.instruments}
+            assert lanes == {
+                "coinbase:BTC-USD": (0, 0), "kraken:BTC/USD": (0, 1), "coinbase:ETH-USD": (1, 0),
+            }  # fmt: skip
+            assert feed.names == ["coinbase", "kraken"]
+            seen: set[tuple[int, int, int]] = set()
+            while len(seen) < 3:
+                feed.wait(0.02)
+                rows = feed.take(100)
+                book = rows.kind == Kind.BOOK
+                columns = (rows.source[book], rows.lane[book], rows.symbol[book])
+                seen |= set(zip(*(column.tolist() for column in columns), strict=True))
+            assert seen == {(0, 0, 0), (0, 1, 0), (1, 0, 1)}
+        finally:
+            feed.close()
+
+
+def test_closed_feed_says_so() -> None:
+    with VenueServer(made_up("kraken", ["BTC/USD"], 4)) as server, Reader(server) as reader:
+        reader.begin()
+        reader.feed.close()
+        with pytest.raises(RuntimeError, match="closed"):
+            reader.feed.take(1)
+
+
+class Clocks:
+    """A computer's clocks that a test sets."""
+
+    def __init__(self) -> None:
+        self.wall_ns, self.monotonic_ns = 1_000 * S_NS, 5 * S_NS
+
+    def session(self) -> SessionClock:
+        return SessionClock(wall_ns=lambda: self.wall_ns, monotonic_ns=lambda: self.monotonic_ns)
+
+    def pass_by(self, ns: int) -> None:
+        self.wall_ns += ns
+        self.monotonic_ns += ns
+
+
+def test_clock_is_monotonic_time_from_one_look_at_the_wall_clock() -> None:
+    clocks = Clocks()
+    clock = clocks.session()
+    assert clock.now_ns() == 1_000 * S_NS
+    clocks.pass_by(S_NS)
+    clocks.wall_ns -= 500 * S_NS
+    assert clock.now_ns() == 1_001 * S_NS
+    assert clock.jump_ns() == -500 * S_NS
+    assert clock.jump_ns() == 0  # told once
+    clocks.wall_ns += 40_000_000  # a slew, below 50 ms
+    assert clock.jump_ns() == 0
+    clocks.wall_ns += 40_000_000  # slews add up
+    assert clock.jump_ns() == 80_000_000
+
+
+def test_wall_clock_that_is_set_becomes_a_status_row_of_each_book() -> None:
+    clocks = Clocks()
+    server = VenueServer(made_up("kraken", ["BTC/USD", "ETH/USD"], 8))
+    with server, Reader(server, clock=clocks.session()) as reader:
+        reader.begin()
+        clocks.pass_by(S_NS)
+        clocks.wall_ns += 3_600 * S_NS
+        reader.until(lambda: reader.feed.clock_jumps == 1)
+        rows = reader.rows
+        told = rows.reason == BookReason.CLOCK_JUMP
+        assert np.count_nonzero(told) == 2
+        assert set(rows.code[told]) == {BookState.SYNCED}
+        assert set(rows.ref[told]) == {3_600.0}
+        assert (rows.ts_recv_ns < 1_002 * S_NS).all()
+        assert (np.diff(rows.ts_recv_ns) >= 0).all()
+        assert reader.synced()
+
+
+# What happens to a book, second by second (None: only a look), and what is due then.
+WATCHED: list[tuple[str, list[tuple[float, Any, Due]]]] = [
+    ("a snapshot comes by itself", [
+        (0, "opened", Due.NOTHING), (1, "taken", Due.NOTHING), (100, None, Due.NOTHING)]),
+    ("no snapshot comes", [
+        (0, "opened", Due.NOTHING), (4.9, None, Due.NOTHING), (5, None, Due.ASK),
+        (9.9, None, Due.NOTHING), (10, None, Due.ASK), (15, None, Due.ASK),
+        (25, None, Due.ASK), (45, None, Due.HALT), (99, None, Due.NOTHING)]),
+    ("a change waits", [
+        (0, "opened", Due.NOTHING), (1, ("waits", 7), Due.ASK), (2, ("waits", 8), Due.NOTHING)]),
+    ("lost: at once, then patiently", [
+        (0, "opened", Due.NOTHING), (1, ("waits", 7), Due.ASK), (2, "taken", Due.NOTHING),
+        (3, "lost", Due.ASK), (4, "taken", Due.NOTHING), (5, "lost", Due.NOTHING),
+        (7.9, None, Due.NOTHING), (8, None, Due.ASK)]),
+    ("calm forgets the tries", [
+        (0, "opened", Due.NOTHING), (1, ("waits", 7), Due.ASK), (2, "taken", Due.NOTHING),
+        (3, "lost", Due.ASK), (4, "taken", Due.NOTHING), (65, None, Due.NOTHING),
+        (66, "lost", Due.ASK)]),
+    ("a snapshot was too old", [
+        (0, "opened", Due.NOTHING), (1, ("waits", 7), Due.ASK), (2, "too_old", Due.NOTHING),
+        (2.4, None, Due.NOTHING), (2.5, None, Due.ASK)]),
+    ("closed", [
+        (0, "opened", Due.NOTHING), (1, "closed", Due.NOTHING), (99, None, Due.NOTHING)]),
+    ("frozen", [
+        (0, "opened", Due.NOTHING), (1, "taken", Due.NOTHING), (5, "traded", Due.NOTHING),
+        (14, "traded", Due.NOTHING), (15.1, None, Due.FROZEN)]),
+    ("a trade follows its change", [
+        (0, "opened", Due.NOTHING), (1, "taken", Due.NOTHING), (5, "changed", Due.NOTHING),
+        (5.5, "traded", Due.NOTHING), (50, None, Due.NOTHING)]),
+    ("a change follows its trade", [
+        (0, "opened", Due.NOTHING), (1, "taken", Due.NOTHING), (5, "traded", Due.NOTHING),
+        (5.5, "changed", Due.NOTHING), (50, None, Due.NOTHING)]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("steps", [c[1] for c in WATCHED], ids=[c[0] for c in WATCHED])
+def test_watch(steps: list[tuple[float, Any, Due]]) -> None:
+    watch = BookWatch(PACE, audit_s=0.0)
+    for second, what, due in steps:
+        happen(watch, int(second * S_NS), what)
+        assert watch.due(int(second * S_NS)) is due, second
+
+
+def happen(watch: BookWatch, now_ns: int, what: Any) -> None:
+    if what == "closed":
+        watch.closed()
+    elif isinstance(what, tuple):
+        watch.waits(now_ns, number=what[1])
+    elif what:
+        getattr(watch, what)(now_ns)
+
+
+def test_audits_come_once_per_period_and_only_of_synced_books() -> None:
+    watch = BookWatch(PACE, audit_s=60.0)
+    watch.opened(0)
+    watch.taken(S_NS)
+    due = [watch.due(second * S_NS) for second in range(1, 200)]
+    assert [k + 1 for k, one in enumerate(due) if one is Due.AUDIT] == [62, 123, 184]
+    assert set(due) == {Due.AUDIT, Due.NOTHING}
+
+
+def test_snapshot_must_reach_the_first_change_that_was_held() -> None:
+    watch = BookWatch(PACE, audit_s=0.0)
+    watch.opened(0)
+    assert not watch.refuses(1)
+    watch.waits(1, number=7)
+    watch.waits(2, number=9)
+    assert (watch.refuses(6), watch.refuses(7), watch.refuses(None)) == (True, False, False)
+    watch.taken(3)
+    assert not watch.refuses(1)  # an audit's; the numbers judge it
+
+
+def test_handover_is_bounded_in_bytes_but_for_news_of_connections() -> None:
+    handover = Handover(2 * ITEM_BYTES + 10)
+    frame = Received(What.FRAME, 0, 1, "", b"x" * 5)
+    assert [handover.offer(frame) for _ in range(3)] == [True, True, False]
+    handover.tell(Received(What.CLOSED, 0, 2))
+    assert [handover.take() for _ in range(4)] == [frame, frame, Received(What.CLOSED, 0, 2), None]
+    assert handover.offer(frame)  # there is room again
+    assert handover.wait(0.0)
+
+
+# fmt: off
+LISTS: list[tuple[str, Any, bytes, str, Steps | None]] = [  # as the venues answer, shortened
+    ("kraken", kraken_steps, b'{"error":[],"result":{"XXBTZUSD":{"altname":"XBTUSD","wsname":'
+     b'"XBT/USD","tick_size":"0.1","pair_decimals":1,"lot_decimals":8}}}', "BTC/USD",
+     Steps("0.1", "0.00000001")),
+    ("kraken, coins only", kraken_steps, b'{"result":{"A":{"wsname":"XDG/USD","tick_size":'
+     b'"0.0000001","lot_decimals":0}}}', "DOGE/USD", Steps("0.0000001", "1")),
+    ("kraken, not listed", kraken_steps, b'{"error":[],"result":{}}', "BTC/USD", None),
+    ("binance", binance_steps, b'{"timezone":"UTC","symbols":[{"symbol":"BTCUSDT","filters":['
+     b'{"filterType":"PRICE_FILTER","minPrice":"0.01","tickSize":"0.01000000"},{"filterType":'
+     b'"LOT_SIZE","stepSize":"0.00001000"},{"filterType":"NOTIONAL"}]}]}', "BTCUSDT",
+     Steps("0.01", "0.00001")),
+    ("coinbase", coinbase_steps, b'{"id":"BTC-USD","quote_increment":"0.01",'
+     b'"base_increment":"0.00000001","status":"online"}', "BTC-USD", Steps("0.01", "0.00000001")),
+    ("bitstamp", bitstamp_steps, b'[{"base_decimals":8,"counter_decimals":0,"name":"BTC/JPY",'
+     b'"url_symbol":"btcjpy"}]', "btcjpy", Steps("1", "0.00000001")),
+]
+NO_LISTS: list[tuple[str, Any, bytes]] = [
+    ("no JSON",       kraken_steps,   b"<html>"),
+    ("an error",      binance_steps,  b'{"code":-1121,"msg":"Invalid symbol."}'),
+    ("no filter",     binance_steps,  b'{"symbols":[{"symbol":"BTCUSDT","filters":[]}]}'),
+    ("a step of 0",   coinbase_steps, b'{"id":"BTCUSDT","quote_increment":"0.0","base_increment":"1"}'),
+    ("many decimals", bitstamp_steps,
+     b'[{"url_symbol":"BTCUSDT","base_decimals":99,"counter_decimals":2}]'),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(
+    ("read", "body", "name", "steps"), [c[1:] for c in LISTS], ids=[c[0] for c in LISTS]
+)
+def test_instrument_list(read: Any, body: bytes, name: str, steps: Steps | None) -> None:
+    assert read(body, name) == steps
+
+
+@pytest.mark.parametrize(("read", "body"), [c[1:] for c in NO_LISTS], ids=[c[0] for c in NO_LISTS])
+def test_answer_that_is_no_list_is_refused(read: Any, body: bytes) -> None:
+    with pytest.raises(RestError):
+        read(body, "BTCUSDT")

@@ -1,0 +1,357 @@
+"""Promise: every live venue passes one spec against a local server that speaks its protocol.
+
+Without faults the rows are those that the parser makes of the same frames. A fault within the
+feed's proof is told before the first row that shows it, counted, and ends in the venue's own book,
+or in a halted one. What a feed cannot prove is called UNPROVABLE.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from operators.market.books.words import BookReason, BookState
+from schemas.kinds import Flag, Kind
+from tests.live_cases import FAST, Reader, assert_alike
+from tests.venue_server import Script, VenueServer, from_recording, made_up
+from venues.live import LIVE
+
+Find = Callable[[str], Path]
+S = BookState
+NAMES = {
+    "kraken": ["BTC/USD", "ETH/USD"],
+    "binance_spot": ["BTCUSDT", "ETHUSDT"],
+    "coinbase": ["BTC-USD", "ETH-USD"],
+    "bitstamp": ["btcusd", "ethusd"],
+}
+RECORDED = {
+    "kraken": ("raw/adapters/kraken_v2_BTCUSD_d10_20260816T2337.jsonl.zst", ["BTC/USD"]),
+    "binance_spot": ("raw/binance_spot_ETHUSDT_20240808T2354.jsonl.zst", ["ETHUSDT"]),
+    "coinbase": ("raw/adapters/coinbase_exchange_20210417T1643.jsonl.zst", ["YFI-BTC", "NU-GBP"]),
+    "bitstamp": ("raw/adapters/bitstamp_v2_20220105T0048.jsonl.zst", ["ethusd", "xrpeur"]),
+}
+PROVEN = ["kraken", "binance_spot"]
+UNPROVEN = ["coinbase", "bitstamp"]
+each_venue = pytest.mark.parametrize("venue", LIVE)
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Script], VenueServer]]:
+    servers: list[VenueServer] = []
+
+    def begin(script: Script) -> VenueServer:
+        servers.append(VenueServer(script).__enter__())
+        return servers[-1]
+
+    yield begin
+    for server in servers:
+        server.__exit__()
+
+
+def one_market(venue: str, n_frames: int = 40) -> Script:
+    return made_up(venue, NAMES[venue][:1], n_frames)
+
+
+def test_every_live_venue_is_tested() -> None:
+    assert set(NAMES) == set(RECORDED) == set(LIVE) == {*PROVEN, *UNPROVEN}
+
+
+@each_venue
+def test_rows_are_those_of_the_parser(venue: str, serve: Any) -> None:
+    server = serve(made_up(venue, NAMES[venue], 200))
+    with Reader(server) as reader:
+        reader.begin()
+        reader.finish()
+        reader.read_all()
+        assert_alike(reader)
+        good = S.SYNCED if venue in PROVEN else S.UNPROVABLE
+        assert [reader.states(of=k) for k in range(2)] == [[S.RESYNC, good]] * 2
+        check_rows(reader)
+
+
+@each_venue
+def test_recorded_frames_are_those_of_the_parser(venue: str, serve: Any, data_path: Find) -> None:
+    path, names = RECORDED[venue]
+    server = serve(from_recording(data_path(path), venue, names, 300))
+    with Reader(server) as reader:
+        reader.begin()
+        reader.finish()
+        reader.read_all()
+        assert_alike(reader)
+        check_rows(reader)
+
+
+def check_rows(reader: Reader) -> None:
+    """Times rise from frame to frame, messages are whole, and the counts close."""
+    rows, counts = reader.rows, reader.counts
+    assert (np.diff(rows.ts_recv_ns) >= 0).all()
+    ends = rows.flags & Flag.MSG_LAST != 0
+    assert ends[-1]
+    same = (rows.lane[1:] == rows.lane[:-1]) & (rows.symbol[1:] == rows.symbol[:-1])
+    assert (ends[:-1] | same).all()
+    assert counts.elements == counts.rows + counts.refused
+    assert counts.rows == np.count_nonzero(rows.kind != Kind.BOOK_STATUS)
+    assert counts.frames == counts.classes.total() + counts.too_old
+
+
+@each_venue
+def test_cut_messages_go_on_where_they_were_cut(venue: str, serve: Any) -> None:
+    server = serve(one_market(venue))
+    with Reader(server) as reader:
+        reader.begin()
+        server.play(server.rest_of())
+        while not (reader.synced() and reader.is_true()):
+            assert reader.take(max_rows=3).seq.size <= 3
+        reader.read_all()
+        assert_alike(reader)
+
+
+# What is done to one change of a book; the change behind it is sent afterwards.
+def lost(server: VenueServer) -> None:
+    server.happen()
+
+
+def cut_short(server: VenueServer) -> None:
+    frame = server.happen()
+    server.deliver_text(frame[: len(frame) // 2])
+
+
+def late(server: VenueServer) -> None:
+    frame = server.happen()
+    server.next_change()
+    server.play()
+    server.deliver(frame)
+
+
+def doubled(server: VenueServer) -> None:
+    frame = server.happen()
+    server.deliver(frame)
+    server.deliver(frame)
+
+
+def wrong_digit(server: VenueServer) -> None:
+    """A quantity that is well formed and wrong."""
+    frame = server.happen()
+    server.deliver(server.with_other_quantity(frame))
+
+
+# fmt: off
+FAULTS = [  # venue, what happens to a change, the state it leads to, what is counted
+    ("kraken",       lost,        S.CHECKSUM_FAIL, "checksum_fails"),
+    ("kraken",       late,        S.CHECKSUM_FAIL, "checksum_fails"),
+    ("kraken",       wrong_digit, S.CHECKSUM_FAIL, "checksum_fails"),
+    ("kraken",       cut_short,   S.GAP,           "broken"),
+    ("binance_spot", lost,        S.GAP,           "gaps"),
+    ("binance_spot", late,        S.GAP,           "gaps"),
+    ("binance_spot", cut_short,   S.GAP,           "broken"),
+    ("coinbase",     cut_short,   S.GAP,           "broken"),
+    ("bitstamp",     cut_short,   S.GAP,           "broken"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(
+    ("venue", "fault", "state", "counted"), FAULTS, ids=[f"{f[0]}-{f[1].__name__}" for f in FAULTS]
+)
+@pytest.mark.parametrize("seed", [1, 2])
+def test_fault_within_the_proof_is_told_before_its_rows_and_mended(
+    venue: str, fault: Any, state: BookState, counted: str, seed: int, serve: Any
+) -> None:
+    server = serve(made_up(venue, NAMES[venue][:1], 60, seed=seed))
+    with Reader(server) as reader:
+        reader.begin()
+        server.play(8)
+        server.next_change()
+        reader.until(reader.is_true)
+        n_sent = len(server.sent)
+        fault(server)
+        if len(server.sent) == n_sent:  # what is lost shows with the change behind it
+            server.next_change()
+            n_sent = len(server.sent)
+            server.play()
+        reader.until(lambda: state in reader.states())
+        assert reader.states()[1:3] == [S.SYNCED if venue in PROVEN else S.UNPROVABLE, state]
+        assert getattr(reader.counts, counted) == 1
+        assert rows_before(reader, state) == n_book_frames(server, n_sent)
+        reader.finish()
+        assert reader.states()[-2:] == [S.RESYNC, reader.states()[1]]
+        assert reader.counts.snapshots == 2
+        check_rows(reader)
+
+
+def rows_before(reader: Reader, state: BookState) -> int:
+    """Book messages that stand before the row that tells a state."""
+    rows = reader.rows
+    told = np.flatnonzero((rows.kind == Kind.BOOK_STATUS) & (rows.code == state))[0]
+    ends = (rows.kind == Kind.BOOK) & (rows.flags & Flag.MSG_LAST != 0)
+    return int(np.count_nonzero(ends[:told]))
+
+
+def n_book_frames(server: VenueServer, n_sent: int) -> int:
+    """Book messages among the first frames that were sent."""
+    return server.n_messages(n_sent)
+
+
+@each_venue
+def test_doubled_change_leaves_the_book_right(venue: str, serve: Any) -> None:
+    server = serve(one_market(venue))
+    with Reader(server) as reader:
+        reader.begin()
+        server.play(8)
+        server.next_change()
+        doubled(server)
+        reader.finish()
+        assert reader.states()[2:] == []  # no more than RESYNC and the snapshot
+        assert reader.counts.asked <= 1
+        check_rows(reader)
+
+
+@pytest.mark.parametrize("venue", UNPROVEN)
+def test_loss_that_nothing_proves_is_never_called_synced_and_ends_with_the_audit(
+    venue: str, serve: Any
+) -> None:
+    server = serve(one_market(venue))
+    with Reader(server, audit_s=0.3) as reader:
+        reader.begin()
+        server.play(8)
+        server.next_change()
+        lost(server)
+        reader.finish()
+        reader.until(lambda: reader.counts.audits > 0 and reader.is_true())
+        assert set(reader.states()) == {S.RESYNC, S.UNPROVABLE}
+        assert reader.counts.gaps == reader.counts.checksum_fails == 0
+
+
+@each_venue
+def test_lost_connection_is_told_and_opened_anew(venue: str, serve: Any) -> None:
+    server = serve(one_market(venue))
+    with Reader(server) as reader:
+        reader.begin()
+        server.play(8)
+        reader.until(reader.is_true)
+        server.disconnect()
+        reader.until(lambda: reader.counts.lost_connections == 1)
+        assert reader.states()[-1] in (S.GAP, S.RESYNC)
+        assert BookReason.DISCONNECTED in reader.reasons()
+        reader.until(lambda: server.n_subscribed == 1)
+        server.next_change()
+        reader.finish()
+        assert reader.session.opened == 2
+        good = reader.states()[1]
+        assert reader.states() == [S.RESYNC, good, S.GAP, *[S.RESYNC] * 1, good]
+        check_rows(reader)
+
+
+@each_venue
+def test_silent_connection_is_left(venue: str, serve: Any) -> None:
+    server = serve(one_market(venue))
+    with Reader(server, silent_s=1.0) as reader:
+        reader.begin()
+        server.play(8)
+        reader.until(reader.is_true)
+        server.stall()
+        server.happen()  # what nobody hears
+        reader.until(lambda: server.n_opened == 2 and server.n_subscribed >= 1)
+        server.next_change()
+        reader.finish()
+        assert reader.session.stalls >= 1
+        assert {S.GAP, S.STALE} & set(reader.states())
+        check_rows(reader)
+
+
+@each_venue
+def test_quiet_venue_that_answers_is_not_left(venue: str, serve: Any) -> None:
+    server = serve(one_market(venue))
+    with Reader(server, silent_s=1.0) as reader:
+        reader.begin()
+        n_sent = reader.counts.frames
+        reader.until(lambda: reader.counts.frames >= n_sent + 3)  # signs of life alone
+        assert (reader.session.stalls, reader.session.opened) == (0, 1)
+        assert S.STALE not in reader.states()
+
+
+@each_venue
+def test_book_that_stays_silent_while_its_market_trades_is_asked_for(
+    venue: str, serve: Any
+) -> None:
+    server = serve(one_market(venue, 400))
+    with Reader(server, pace=replace(FAST, frozen_s=0.2)) as reader:
+        reader.begin()
+        server.play(8)
+        reader.until(reader.is_true)
+        server.hides |= set(server.script.names)
+
+        def trades_go_on() -> bool:
+            if server.rest_of() > 20:
+                server.play()
+            return bool(reader.counts.frozen == 1)
+
+        reader.until(trades_go_on)
+        server.hides.clear()
+        server.next_change()
+        reader.finish()
+        assert S.GAP in reader.states()
+        assert BookReason.STALE in reader.reasons()
+
+
+@each_venue
+def test_book_that_no_snapshot_mends_is_halted(venue: str, serve: Any) -> None:
+    server = serve(one_market(venue))
+    pace = replace(FAST, patience_s=0.05, tries_max=2)
+    with Reader(server, pace=pace) as reader:
+        server.spoil = lambda frame: frame[: len(frame) // 2]
+        reader.until(lambda: server.n_subscribed == 1)
+        server.next_change()
+        server.play()
+        reader.until(lambda: reader.counts.halts == 1)
+        assert reader.states()[-1] == S.HALTED
+        server.spoil = lambda frame: frame
+        server.disconnect()
+        reader.until(lambda: server.n_opened == 2 and server.n_subscribed == 1)
+        server.play(server.rest_of())
+        reader.until(lambda: reader.counts.halted_rows > 0)
+        assert not reader.synced()
+        assert reader.states()[-1] == S.HALTED
+
+
+def test_reader_that_falls_behind_loses_the_connection_not_the_truth(serve: Any) -> None:
+    server = serve(one_market("kraken", 400))
+    with Reader(server, bytes_max=40_000) as reader:
+        reader.begin()
+        server.play(390)
+        while reader.session.overflows == 0:
+            reader.feed.wait(0.01)  # nothing is taken
+        reader.until(lambda: server.n_subscribed == 1 and reader.counts.lost_connections >= 1)
+        reader.finish()
+        assert BookReason.DISCONNECTED in reader.reasons()
+
+
+def test_venue_that_asks_for_a_new_connection_gets_one(serve: Any) -> None:
+    server = serve(one_market("bitstamp"))
+    with Reader(server) as reader:
+        reader.begin()
+        server.deliver_text(b'{"event":"bts:request_reconnect","channel":"","data":""}')
+        reader.until(lambda: server.n_opened == 2 and server.n_subscribed == 1)
+        server.next_change()
+        reader.finish()
+        assert reader.session.opened == 2
+
+
+@pytest.mark.parametrize("venue", ["binance_spot", "bitstamp"])  # the others need no REST
+def test_snapshot_older_than_the_first_change_held_is_not_used(venue: str, serve: Any) -> None:
+    server = serve(one_market(venue))
+    with Reader(server) as reader:
+        reader.until(lambda: server.n_subscribed == 1)
+        old = server.snapshot_now()
+        server.spoil = lambda frame: old
+        server.next_change()
+        server.play()
+        server.next_change()
+        server.play()
+        reader.until(lambda: reader.counts.too_old >= 1)
+        server.spoil = lambda frame: frame
+        reader.finish()
+        check_rows(reader)

@@ -1,0 +1,320 @@
+"""A venue on this machine: websocket and REST on one port, its own true books, and faults.
+
+A test plays frames one by one. The venue's own books take every frame; what a client gets of it may
+be lost, doubled, late, out of order or damaged. Snapshots are always of the true book.
+"""
+
+import asyncio
+import json
+import random
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.datastructures import Headers
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
+
+from tests.venue_tongues import TONGUES, Change, Tongue, Truth
+from venues.frames import Book, FrameClass, Synchroniser, parser_for
+from venues.frames.files import recorded
+
+HEARTBEAT_S = 0.1
+START_NS = 1_767_225_600_000_000_000  # 2026-01-01
+LEVELS = 10  # a side, of made-up books
+
+
+class Script:
+    """Frames of a venue in order, and the books that they start from."""
+
+    def __init__(self, venue: str, names: list[str], books: dict[str, Truth]) -> None:
+        self.venue, self.names, self.books = venue, names, books
+        self.frames: list[bytes] = []
+
+
+def made_up(venue: str, names: list[str], n_frames: int, *, seed: int = 1) -> Script:
+    """A random market: changes of a few levels, and every fourth frame a trade."""
+    rng, tongue = random.Random(seed), TONGUES[venue]()
+    script = Script(venue, names, {})
+    for k, name in enumerate(names):
+        truth = Truth(number=START_NS // 1000 if venue == "bitstamp" else 1_000)
+        middle = 100 * (k + 1)
+        truth.change("bids", [(f"{middle - j / 10:.1f}", f"{j}.5000") for j in range(1, LEVELS)])
+        truth.change("asks", [(f"{middle + j / 10:.1f}", f"{j}.2500") for j in range(1, LEVELS)])
+        script.books[name] = truth
+    truths = {name: Truth(t.number, dict(t.bids), dict(t.asks)) for name, t in script.books.items()}
+    for n in range(n_frames):
+        name, at_ns = rng.choice(names), START_NS + (n + 1) * 10_000_000
+        truth = truths[name]
+        if n % 4 == 3:
+            price, qty = truth.levels()[1][0]
+            script.frames.append(tongue.trade(name, at_ns, n + 1, price, qty))
+            continue
+        bids, asks = _changes(rng, truth.bids, -0.05), _changes(rng, truth.asks, 0.05)
+        step = Change(name, at_ns, bids, asks)
+        truth.change("bids", step.bids)
+        truth.change("asks", step.asks)
+        script.frames.append(tongue.change(step, truth))
+    return script
+
+
+def _changes(
+    rng: random.Random, side: dict[float, tuple[str, str]], away: float
+) -> list[tuple[str, str]]:
+    """A level gets another quantity, or goes and comes back a little further away."""
+    price, qty = rng.choice(sorted(side)), f"{rng.randint(1, 99999) / 10000:.4f}"
+    moved = f"{price + away:.2f}"
+    if rng.random() < 0.3 and float(moved) not in side:
+        return [(side[price][0], "0.0000"), (moved, qty)]
+    return [(side[price][0], qty)]
+
+
+def from_recording(path: Path, venue: str, names: list[str], n_frames: int) -> Script:
+    """The frames behind the first snapshot of each market."""
+    parser = parser_for(venue)
+    script = Script(venue, names, {})
+    for line in recorded(path):
+        if line.ours:
+            continue
+        parsed = parser.parse(line.frame, label=line.label)
+        about = {parser.instruments[part.symbol] for part in parsed.parts}
+        if parsed.kind != FrameClass.DATA or not about <= set(names):
+            continue
+        books = parsed.books
+        if books and books[0].snapshot:
+            script.books.setdefault(about.pop(), _truth(books[0]))
+        elif not books or about <= set(script.books):
+            script.frames.append(line.frame)
+        if len(script.frames) == n_frames:
+            break
+    script.frames = [frame for frame in script.frames if not _contained(parser, script, frame)]
+    return script
+
+
+def _contained(parser: Any, script: Script, frame: bytes) -> bool:
+    """Whether a change was in the snapshot already."""
+    return any(
+        book.link is not None
+        and book.link.last <= script.books[parser.instruments[book.symbol]].number
+        for book in parser.parse(frame).books
+    )
+
+
+def _truth(book: Book) -> Truth:
+    truth = Truth(number=book.link.last if book.link else 0)
+    truth.change("bids", _texts(book, "bids"))
+    truth.change("asks", _texts(book, "asks"))
+    return truth
+
+
+def _texts(book: Book, side: str) -> list[tuple[str, str]]:
+    levels, texts = (book.bids, book.bid_texts) if side == "bids" else (book.asks, book.ask_texts)
+    return list(texts) or [(f"{price!r}", f"{qty!r}") for price, qty in levels]
+
+
+class VenueServer:
+    """Use as a context manager; every method may be called from the test's thread.
+
+    Attributes
+    ----------
+    sent : list of (label, frame)
+        What clients were sent, in order.
+    truths : dict of name to Truth
+        The venue's own books.
+    """
+
+    def __init__(self, script: Script) -> None:
+        self.tongue: Tongue = TONGUES[script.venue]()
+        self.script, self.truths = script, script.books
+        self.sent: list[tuple[str, bytes]] = []
+        self.n_played = 0
+        self.n_opened = 0
+        self.hides: set[str] = set()  # books whose changes are not sent
+        self.spoil: Callable[[bytes], bytes] = lambda frame: frame  # of snapshots
+        self._parser = parser_for(script.venue, script.names)
+        self._sockets: dict[ServerConnection, set[str]] = {}
+        self._stalled: set[ServerConnection] = set()
+        self._at_ns = START_NS
+        self._loop = asyncio.new_event_loop()
+        self._begun = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._port = 0
+
+    def __enter__(self) -> "VenueServer":
+        self._thread.start()
+        assert self._begun.wait(10.0)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(10.0)
+
+    @property
+    def ws(self) -> str:
+        return f"ws://127.0.0.1:{self._port}/ws"
+
+    @property
+    def rest(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
+
+    @property
+    def n_subscribed(self) -> int:
+        """Books that are being sent."""
+        return sum(len(books) for books in list(self._sockets.values()))
+
+    def play(self, n: int = 1) -> None:
+        """The next frames happen, and clients get them."""
+        for _ in range(n):
+            self.deliver(self.happen())
+
+    def rest_of(self) -> int:
+        return len(self.script.frames) - self.n_played
+
+    def happen(self) -> bytes:
+        """The next frame happens at the venue; nobody is told."""
+        frame = self.script.frames[self.n_played]
+        self.n_played += 1
+        self._call(self._take(frame))
+        return frame
+
+    def deliver(self, frame: bytes) -> None:
+        """Clients get a frame."""
+        self._call(self._deliver(frame))
+
+    def deliver_text(self, frame: bytes) -> None:
+        """Clients get something that is no frame of the script."""
+        self._call(self._deliver_text(frame))
+
+    def with_other_quantity(self, frame: bytes) -> bytes:
+        """A change whose first quantity has another digit."""
+        book = self._parser.parse(frame).books[0]
+        qty = (book.bid_texts or book.ask_texts)[0][1]
+        other = qty[:-1] + str((int(qty[-1]) + 1) % 10)
+        return frame.replace(qty.encode(), other.encode(), 1)
+
+    def snapshot_now(self) -> bytes:
+        """The first market's snapshot as it would be sent."""
+        return self._snapshot(self.script.names[0])
+
+    def n_messages(self, n_sent: int) -> int:
+        """Book messages with rows among the first frames sent, contained ones left out."""
+        sync = Synchroniser(self._parser.venue)
+        decided = [
+            one.parsed
+            for label, frame in self.sent[:n_sent]
+            for one in sync.accept(self._parser.parse(frame, label=label))
+        ]
+        return sum(len(parsed.books) for parsed in decided)
+
+    def disconnect(self) -> None:
+        self._call(self._disconnect())
+
+    def stall(self) -> None:
+        """Present connections stay open and say nothing more, not even an answer."""
+        self._call(self._stall())
+
+    def next_change(self) -> None:
+        """Play up to the next frame that changes a book, without it."""
+        while not self._parser.parse(self.script.frames[self.n_played]).books:
+            self.play()
+
+    def _call(self, work: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(10.0)
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_until_complete(self._main())
+
+    async def _main(self) -> None:
+        self._stop = asyncio.Event()
+        async with serve(self._client, "127.0.0.1", 0, process_request=self._request) as server:
+            self._port = _port(server)
+            beats = asyncio.create_task(self._beat())
+            self._begun.set()
+            await self._stop.wait()
+            beats.cancel()
+
+    async def _take(self, frame: bytes) -> None:
+        for part in self._parser.parse(frame).parts:
+            self._at_ns = max(self._at_ns, part.ts_event_ns)
+            if isinstance(part, Book):
+                truth = self.truths[self.script.names[part.symbol]]
+                truth.change("bids", _texts(part, "bids"))
+                truth.change("asks", _texts(part, "asks"))
+                if part.link is not None:
+                    truth.number = part.link.last
+                if self.tongue.depth:
+                    truth.cut(self.tongue.depth)
+
+    async def _deliver(self, frame: bytes) -> None:
+        books = {self.script.names[b.symbol] for b in self._parser.parse(frame).books}
+        for socket, subscribed in list(self._sockets.items()):
+            if books <= subscribed and not books & self.hides:
+                await self._send(socket, frame)
+
+    async def _deliver_text(self, frame: bytes) -> None:
+        for socket in list(self._sockets):
+            await self._send(socket, frame)
+
+    async def _send(self, socket: ServerConnection, frame: bytes) -> None:
+        if socket in self._stalled:
+            return
+        try:
+            await socket.send(frame, text=True)
+        except ConnectionClosed:
+            return
+        self.sent.append(("", frame))
+
+    async def _disconnect(self) -> None:
+        for socket in list(self._sockets):
+            socket.transport.abort()
+
+    async def _stall(self) -> None:
+        self._stalled |= set(self._sockets)
+
+    async def _client(self, socket: ServerConnection) -> None:
+        self._sockets[socket] = set()
+        self.n_opened += 1
+        try:
+            async for message in socket:
+                if socket in self._stalled:
+                    continue
+                asked = self.tongue.asked(json.loads(message))
+                self._sockets[socket] |= set(asked.opens)
+                self._sockets[socket] -= set(asked.closes)
+                for answer in asked.answers:
+                    await self._send(socket, answer)
+                for name in asked.snapshots:
+                    await self._send(socket, self._snapshot(name))
+        except ConnectionClosed:
+            pass
+        finally:
+            del self._sockets[socket]
+
+    def _snapshot(self, name: str) -> bytes:
+        return self.spoil(self.tongue.snapshot(name, self.truths[name], self._at_ns))
+
+    def _request(self, connection: ServerConnection, request: Request) -> Response | None:
+        if request.path == "/ws":
+            return None
+        body = self.tongue.instruments(request.path, self.script.names)
+        name = self.tongue.book_of(request.path)
+        if name in self.truths:
+            body = self._snapshot(name)
+            self.sent.append((request.path, body))
+        if body is None:
+            return Response(404, "Not Found", Headers({"Content-Length": "0"}), b"")
+        head = Headers({"Content-Length": str(len(body)), "Connection": "close"})
+        return Response(200, "OK", head, body)
+
+    async def _beat(self) -> None:
+        while self.tongue.heartbeat:
+            await asyncio.sleep(HEARTBEAT_S)
+            for socket in set(self._sockets) - self._stalled:
+                await self._send(socket, self.tongue.heartbeat)
+
+
+def _port(server: Server) -> int:
+    return int(next(iter(server.sockets)).getsockname()[1])

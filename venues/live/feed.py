@@ -1,0 +1,332 @@
+"""Venues that are connected now, as one feed of market rows in order of receipt."""
+
+import hashlib
+import json
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from operators.arrays import I2, I4, I8
+from operators.market.books.l2_state import BookTerms
+from operators.market.books.status import BookEventRows, BookStatus, BookStatusRows, to_market
+from operators.market.books.words import BookEvent, BookReason, BookState
+from schemas.instruments import InstrumentTable
+from schemas.kinds import NO_SYMBOL, Kind
+from schemas.rows import MarketRows, concat, empty, take
+from venues.feed import SourceInfo
+from venues.frames import PARSERS, Parsed, market_rows
+from venues.live.clock import SessionClock
+from venues.live.connection import Connection, Counts, Happened
+from venues.live.errors import LiveError
+from venues.live.handover import BYTES_MAX, Handover
+from venues.live.instruments import Market, instrument_table
+from venues.live.rest import get
+from venues.live.session import Pace, Session, SessionCounts
+from venues.live.thread import SessionThread
+from venues.live.venue import LiveVenue
+from venues.live.venues import live_venue
+
+LANES = 8
+MARKETS_MAX = 64  # of all venues; each venue's go over one connection
+TICK_NS = 100_000_000  # 0.1 s: how late a stale book may be told
+
+_GOOD = (int(BookState.SYNCED), int(BookState.UNPROVABLE))
+_BEFORE, _ROWS, _BEHIND = 0, 1, 2  # where status rows stand beside the rows of their message
+
+_log = logging.getLogger(__name__)
+
+
+class LiveFeed:
+    """Market rows of live venues; connections open at the first `take`.
+
+    Parameters
+    ----------
+    markets : sequence of str
+        `venue:NAME` with the venue's own name of the market, such as kraken:BTC/USD.
+    lanes : int
+    venues : mapping of name to LiveVenue, optional
+        Rules that replace the known ones.
+    pace : Pace, optional
+    clock : SessionClock, optional
+    bytes_max : int
+        What may wait to be taken, before connections are given up.
+
+    Attributes
+    ----------
+    table : InstrumentTable
+        Price and quantity steps are the venues', the fees those of their class.
+    terms : BookTerms
+        What each feed shows of its book, in the order of the table.
+
+    Notes
+    -----
+    Rows: `source` is the connection, `source_row` counts its rows without a hole; status rows have
+    -1. Each decided frame has its own `ts_recv_ns`, later than every one before; the rows of a
+    frame share it. Rows that a book must not use stand behind a status row that says so.
+    Status: BOOK_STATUS rows as `operators.market.books.status` makes them, of connections, gaps,
+    failed checksums, silence and snapshots. A wall clock that was set is told by a row of each
+    book with its present state, reason CLOCK_JUMP, and the jump in seconds as `ref`.
+    One thread may read. Memory: `bytes_max`, and what waits for snapshots.
+
+    Raises
+    ------
+    NoParserError, LiveError
+        A venue is unknown or has no live subscription; a market is not offered; a list of
+        instruments cannot be had.
+    """
+
+    simulated = False
+    has_recv = True
+
+    def __init__(
+        self,
+        markets: Sequence[str],
+        *,
+        lanes: int = LANES,
+        venues: Mapping[str, LiveVenue] | None = None,
+        pace: Pace | None = None,
+        clock: SessionClock | None = None,
+        bytes_max: int = BYTES_MAX,
+    ) -> None:
+        wanted = parse_markets(markets, venues or {})
+        self.table: InstrumentTable = instrument_table(wanted, lanes=lanes, get=get)
+        self._clock = clock or SessionClock()
+        self._handover = Handover(bytes_max)
+        self._last_ns = self._start_ns = self._clock.now_ns()
+        self._ticked_ns = 0
+        self.clock_jumps = 0
+        self._connections: list[Connection] = []
+        self._sessions: list[Session] = []
+        self._connect(wanted, pace or Pace())
+        self._index = _Index.of(self._connections, self.table)
+        self._thread = SessionThread(self._sessions)
+        self._source_rows = np.zeros(len(self._connections), np.int64)
+        self.terms, self._status = self._books()
+        self._status_state = self._status.initial()
+        self._held: MarketRows | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """The connections, one for each venue; MarketRows.source is the index."""
+        return [connection.venue.name for connection in self._connections]
+
+    @property
+    def description(self) -> list[SourceInfo]:
+        """Each connection as of now; `sha256` is that of what it subscribes to."""
+        return [
+            SourceInfo(
+                name=connection.venue.name,
+                kind="live",
+                rows=connection.counts.rows,
+                first_ns=self._start_ns,
+                last_ns=self._last_ns,
+                sha256=_digest(connection),
+            )
+            for connection in self._connections
+        ]
+
+    @property
+    def counts(self) -> dict[str, tuple[Counts, SessionCounts]]:
+        """Per connection what its frames became, and what happened to it."""
+        return {
+            connection.venue.name: (connection.counts, session.counts)
+            for connection, session in zip(self._connections, self._sessions, strict=True)
+        }
+
+    def take(self, max_rows: int) -> MarketRows:
+        """What has arrived since the last call, at most `max_rows`, without waiting.
+
+        A message longer than that is cut; its rest comes first the next time.
+        """
+        if max_rows < 1:
+            raise ValueError(f"max_rows must be at least 1, was {max_rows}")
+        self._thread.start()
+        rows = self._gather(max_rows) if self._held is None else self._held
+        self._held = take(rows, slice(max_rows, None)) if rows.seq.size > max_rows else None
+        return take(rows, slice(0, max_rows)) if rows.seq.size > max_rows else rows
+
+    def wait(self, timeout_s: float) -> bool:
+        """Until something has arrived, at most so long; whether something has."""
+        self._thread.start()
+        return self._held is not None or self._handover.wait(timeout_s)
+
+    def close(self) -> None:
+        """End all connections. What was not taken is gone."""
+        self._thread.stop()
+
+    def _gather(self, max_rows: int) -> MarketRows:
+        frames: list[tuple[int, Parsed]] = []
+        n_rows, heard, drained = 0, set(), False
+        while n_rows < max_rows:
+            item = self._handover.take()
+            if item is None:
+                drained = True
+                break
+            heard.add(item.connection)
+            for parsed in self._connections[item.connection].accept(item):
+                frames.append((item.connection, parsed))
+                n_rows += parsed.n_rows
+        for k in heard:
+            self._connections[k].alive(self._last_ns)
+        # What still waits was received before now: nothing of ours may be stamped ahead of it.
+        now_ns = max(self._clock.now_ns(), self._last_ns) if drained else self._last_ns
+        for connection in self._connections:
+            connection.look(now_ns)
+        parts = [part for part in (self._rows(frames), self._statuses(now_ns)) if part.seq.size]
+        jump_ns = self._clock.jump_ns()
+        if jump_ns:
+            parts.append(self._jumped(jump_ns, self._stamp(now_ns)))
+        return _in_order(parts)
+
+    def _rows(self, frames: list[tuple[int, Parsed]]) -> MarketRows:
+        """Rows with their places: the parser's symbols are those of its connection."""
+        if not frames:
+            return empty(MarketRows)
+        rows = market_rows([parsed for _, parsed in frames])
+        connections = np.array([k for k, _ in frames], np.int16)
+        source = np.repeat(connections, [parsed.n_rows for _, parsed in frames])
+        at = self._index.first[source] + rows.symbol
+        source_row = np.empty(source.size, np.int64)
+        for k in set(connections.tolist()):
+            mine = source == k
+            n, first = int(np.count_nonzero(mine)), int(self._source_rows[k])
+            source_row[mine] = np.arange(first, first + n)
+            self._source_rows[k] += n
+        return rows._replace(
+            lane=self._index.lane[at], symbol=self._index.symbol[at],
+            source=source, source_row=source_row,
+        )  # fmt: skip
+
+    def _statuses(self, now_ns: int) -> MarketRows:
+        """Status rows of what happened to books; without news the clock moves them."""
+        events: list[tuple[int, Happened]] = []
+        for k, connection in enumerate(self._connections):
+            first = int(self._index.first[k])
+            events += [(first + one.book, one) for one in connection.happened]
+            connection.happened.clear()
+        if not events and now_ns < self._ticked_ns + TICK_NS:
+            return empty(MarketRows)
+        events.sort(key=lambda event: event[1].ts_recv_ns)
+        self._ticked_ns = now_ns
+        n = len(events)
+        rows = empty(BookEventRows, n + 1)
+        rows.symbol[n], rows.event[n] = NO_SYMBOL, BookEvent.ALIVE  # the time alone
+        rows.ts_event_ns[n] = rows.ts_recv_ns[n] = max(now_ns, self._last_ns)
+        for i, (at, one) in enumerate(events):
+            rows.lane[i], rows.symbol[i] = self._index.lane[at], self._index.symbol[at]
+            rows.ts_event_ns[i] = rows.ts_recv_ns[i] = one.ts_recv_ns
+            rows.event[i], rows.reason[i] = one.event, one.reason
+        self._status_state, found = self._status.step(self._status_state, rows)
+        return to_market(found)
+
+    def _jumped(self, jump_ns: int, at_ns: int) -> MarketRows:
+        """A row of each book: the wall clock was set, and our times do not follow it."""
+        self.clock_jumps += 1
+        _log.warning("wall clock was set", extra={"jump_s": jump_ns / 1e9})
+        books = self._status_state.of
+        rows = empty(BookStatusRows, books.size)
+        rows.lane[:] = [one.lane for one in self.table.instruments]
+        rows.symbol[:] = [one.symbol for one in self.table.instruments]
+        rows.ts_event_ns[:] = rows.ts_recv_ns[:] = at_ns
+        rows.state[:] = rows.before[:] = books.state
+        rows.epoch[:], rows.reason[:] = books.epoch, BookReason.CLOCK_JUMP
+        made = to_market(rows)
+        made.ref[:] = jump_ns / 1e9
+        return made
+
+    def _stamp(self, ts_recv_ns: int) -> int:
+        """A time behind every one before, and not before this one."""
+        self._last_ns = max(ts_recv_ns, self._last_ns + 1)
+        return self._last_ns
+
+    def _connect(self, wanted: Sequence[Market], pace: Pace) -> None:
+        """A connection for each venue, in the order in which they were named."""
+        names: dict[str, list[str]] = {}
+        venues = {market.venue.name: market.venue for market in wanted}
+        for market in wanted:
+            names.setdefault(market.venue.name, []).append(market.name)
+        for k, (name, symbols) in enumerate(names.items()):
+            session = Session(
+                k, venues[name], symbols, clock=self._clock, handover=self._handover, pace=pace
+            )
+            self._sessions.append(session)
+            self._connections.append(
+                Connection(venues[name], symbols, session=session, pace=pace, stamp=self._stamp)
+            )
+
+    def _books(self) -> tuple[BookTerms, BookStatus]:
+        """What each instrument's feed shows and proves."""
+        found = {connection.venue.name: connection.venue for connection in self._connections}
+        venues = [found[one.venue] for one in self.table.instruments]
+        terms = BookTerms(
+            np.array([venue.depth for venue in venues], np.int64),
+            np.array([venue.snapshot_depth for venue in venues], np.int64),
+        )
+        provable = [PARSERS[venue.name].venue.proof.provable for venue in venues]
+        status = BookStatus(
+            self.table.arrays(),
+            provable=np.array(provable, np.uint8),
+            fresh_ns=np.array([int(venue.silent_s * 1e9) for venue in venues], np.int64),
+        )
+        return terms, status
+
+
+class _Index(NamedTuple):
+    """From a connection's symbols to the table: entry first[connection] + symbol."""
+
+    first: I8
+    lane: I2
+    symbol: I4
+
+    @classmethod
+    def of(cls, connections: Sequence[Connection], table: InstrumentTable) -> "_Index":
+        places = {(one.venue, one.name): (one.lane, one.symbol) for one in table.instruments}
+        keys = [(each.venue.name, name) for each in connections for name in each.names]
+        sizes = [len(each.names) for each in connections]
+        return cls(
+            np.cumsum([0, *sizes[:-1]], dtype=np.int64),
+            np.array([places[key][0] for key in keys], np.int16),
+            np.array([places[key][1] for key in keys], np.int32),
+        )
+
+
+def parse_markets(texts: Sequence[str], venues: Mapping[str, LiveVenue]) -> list[Market]:
+    """`venue:NAME` texts, each once and in order; refused by name where they are not live."""
+    if not 1 <= len(texts) <= MARKETS_MAX:
+        raise LiveError(
+            f"{len(texts)} markets were given",
+            "live feed",
+            f"Name 1 to {MARKETS_MAX}, such as kraken:BTC/USD",
+        )
+    found: list[Market] = []
+    for text in texts:
+        name, colon, symbol = text.partition(":")
+        if not colon:
+            raise LiveError("no venue", f"{text!r}", "Write venue:NAME, such as kraken:BTC/USD")
+        venue = venues[name] if name in venues else live_venue(name)
+        if not re.fullmatch(venue.names, symbol):
+            raise LiveError(
+                "not a name of that venue's markets", text, f"Write it as {name}:{venue.example}"
+            )
+        if Market(venue, symbol) in found:
+            raise LiveError("given twice", text, "Name each market once")
+        found.append(Market(venue, symbol))
+    return found
+
+
+def _in_order(parts: list[MarketRows]) -> MarketRows:
+    """By time; of equal times what spoils a book stands before the rows, what mends it behind."""
+    rows = concat(parts) if parts else empty(MarketRows)
+    if len(parts) < 2:
+        return rows
+    good = np.isin(rows.code, _GOOD)
+    place = np.where(rows.kind != Kind.BOOK_STATUS, _ROWS, np.where(good, _BEHIND, _BEFORE))
+    return take(rows, np.lexsort((place, rows.ts_recv_ns)))
+
+
+def _digest(connection: Connection) -> str:
+    said = json.dumps([connection.venue.ws, *connection.venue.subscribe(connection.names)])
+    return hashlib.sha256(said.encode()).hexdigest()

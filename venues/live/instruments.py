@@ -1,0 +1,93 @@
+"""The instrument table of a live feed: steps from the venues' lists, the rest as usual there."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from schemas.instruments import InstrumentTable, currency
+from venues.live.errors import LiveError, RestError
+from venues.live.venue import LiveVenue, Steps
+from venues.venue_classes import Terms, instrument, terms, venue_class
+
+
+class Market(NamedTuple):
+    """One symbol of one venue that a live feed is about."""
+
+    venue: LiveVenue
+    name: str
+
+
+def instrument_table(
+    markets: Sequence[Market], *, lanes: int, get: Callable[[str], bytes]
+) -> InstrumentTable:
+    """Every market in a lane: assets round robin in sorted order, as for tapes.
+
+    Raises
+    ------
+    LiveError
+        A venue's list cannot be had, lacks the symbol, or the symbol is no pair of currencies.
+    """
+    answers: dict[str, bytes] = {}
+    found = {m: (_terms(m), _steps(m, answers, get)) for m in sorted(markets, key=_key)}
+    assets = sorted({currency(of.base) for of, _ in found.values()})
+    lane_of = {asset: k % lanes for k, asset in enumerate(assets)}
+    used: Counter[int] = Counter()
+    made = []
+    for market, (of, steps) in found.items():
+        lane = lane_of[currency(of.base)]
+        row = instrument(
+            market.venue.name,
+            market.name,
+            of,
+            lane=lane,
+            symbol=used[lane],
+            tick=steps.tick,
+            lot=steps.lot,
+            has_quotes=True,
+            clock_offset_ns=0,
+        )
+        what = venue_class(market.venue.name).what
+        said = f"fees, short sales and binary payout as usual for {what}; clock offset 0"
+        made.append(replace(row, assumed=said))
+        used[lane] += 1
+    shares = Counter(currency(row.quote) for row in made)
+    desk = min(shares, key=lambda quote: (-shares[quote], quote))
+    return InstrumentTable(lanes, desk, tuple(sorted(made, key=lambda i: (i.lane, i.symbol))))
+
+
+def _key(market: Market) -> tuple[str, str]:
+    return market.venue.name, market.name
+
+
+def _terms(market: Market) -> Terms:
+    found = terms(market.venue.name, market.name)
+    if found is None:
+        raise LiveError(
+            "base and quote currency cannot be told",
+            f"{market.venue.name}:{market.name}",
+            f"Name a market as the venue does, such as {market.venue.example}",
+        )
+    return found
+
+
+def _steps(market: Market, answers: dict[str, bytes], get: Callable[[str], bytes]) -> Steps:
+    venue, name = market
+    url = venue.rest + venue.lists(name)
+    try:
+        if url not in answers:
+            answers[url] = get(url)
+        steps = venue.steps(answers[url], name)
+    except RestError as error:
+        raise LiveError(
+            f"the venue's instrument list could not be had: {error}",
+            f"{venue.name}:{name}",
+            "Check the name of the market and the connection to the venue",
+        ) from error
+    if steps is None:
+        raise LiveError(
+            "not in the venue's instrument list",
+            f"{venue.name}:{name}",
+            f"Name a market as the venue does, such as {venue.example}",
+        )
+    return steps

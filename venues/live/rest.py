@@ -1,0 +1,26 @@
+"""One REST request, bounded in time and size."""
+
+import http.client
+import urllib.error
+import urllib.request
+
+from venues.live.errors import RestError
+
+TIMEOUT_S = 5.0  # of each wait for bytes
+BODY_BYTES_MAX = 64 << 20  # the longest instrument list has 10 MB
+AGENT = "trifecta"  # some venues refuse a request without a name
+
+
+def get(url: str) -> bytes:
+    """The body of an answer. RestError if it does not come in time, whole, and with status 200."""
+    request = urllib.request.Request(url, headers={"User-Agent": AGENT})
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
+            body: bytes = answer.read(BODY_BYTES_MAX + 1)
+    except urllib.error.HTTPError as error:
+        raise RestError(f"{url}: status {error.code} {error.reason}") from error
+    except (OSError, http.client.HTTPException) as error:
+        raise RestError(f"{url}: {error}") from error
+    if len(body) > BODY_BYTES_MAX:
+        raise RestError(f"{url}: the answer has more than {BODY_BYTES_MAX} bytes")
+    return body

@@ -1,0 +1,198 @@
+"""One websocket connection to one venue, kept up: subscribed, watched, and opened anew.
+
+All sessions share one asyncio loop. A session knows nothing of what frames say: it stamps them and
+hands them over; who reads them asks it for snapshots.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import monotonic
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import WebSocketException
+
+from venues.live.clock import SessionClock
+from venues.live.errors import RestError
+from venues.live.handover import Handover, Received, What
+from venues.live.rest import get
+from venues.live.venue import LiveVenue
+
+FRAME_BYTES_MAX = 32 << 20  # a snapshot of 28,000 levels has 1 MB
+OPEN_S = 10.0  # for the handshake
+CLOSE_S = 1.0  # for a farewell; a dead connection has none
+LOOKS = 8  # of the watch within the venue's silence budget
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How fast a session tries again."""
+
+    backoff_s_min: float = 0.5
+    backoff_s_max: float = 30.0
+    calm_s: float = 60.0  # a connection that lasted so long starts the back-off anew
+    patience_s: float = 5.0  # for a snapshot, before it is asked for again; doubles with each try
+    tries_max: int = 5  # snapshots in a row that did not help; then the book is halted
+    too_old_s: float = 0.5  # between snapshots that do not reach the first change held
+    frozen_s: float = 10.0  # a trade changes its book; one that stays silent so long is frozen
+
+
+@dataclass
+class SessionCounts:
+    """What happened to one connection; written by the session alone."""
+
+    opened: int = 0
+    refused: int = 0  # attempts that did not connect
+    stalls: int = 0  # silences beyond the venue's budget
+    overflows: int = 0  # the reader was too far behind
+    rest_failures: int = 0
+
+
+class ConnectionOverError(Exception):
+    """Why a session leaves its connection."""
+
+
+class Session:
+    """One connection; `run` keeps it up until it is cancelled.
+
+    Parameters
+    ----------
+    connection : int
+        Its number in what is handed over.
+    venue : LiveVenue
+    names : sequence of str
+        The venue's symbols to subscribe to.
+    """
+
+    def __init__(
+        self,
+        connection: int,
+        venue: LiveVenue,
+        names: Sequence[str],
+        *,
+        clock: SessionClock,
+        handover: Handover,
+        pace: Pace,
+    ) -> None:
+        self.venue, self.names = venue, tuple(names)
+        self.counts = SessionCounts()
+        self._connection, self._clock = connection, clock
+        self._handover, self._pace = handover, pace
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._asked: asyncio.Queue[str] = asyncio.Queue()
+        self._heard_s = 0.0
+
+    def ask(self, name: str) -> None:
+        """From any thread: bring a new snapshot of one book."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(lambda: self._asked.put_nowait(name))
+
+    async def run(self) -> None:
+        """Connect, and connect again; every end of a connection is told with its reason."""
+        self._loop = asyncio.get_running_loop()
+        n_failed = 0
+        while True:
+            opened_s: float | None = None
+            reason = ""
+            try:
+                async with connect(
+                    self.venue.ws,
+                    max_size=FRAME_BYTES_MAX,
+                    open_timeout=OPEN_S,
+                    close_timeout=CLOSE_S,
+                ) as socket:
+                    opened_s = monotonic()
+                    await self._live(socket)
+            except* (OSError, WebSocketException, ConnectionOverError) as group:
+                reason = "; ".join(sorted({str(error) or repr(error) for error in _leaves(group)}))
+            if opened_s is None:
+                self.counts.refused += 1
+            else:
+                self._tell(What.CLOSED, reason)
+            lasted = opened_s is not None and monotonic() - opened_s > self._pace.calm_s
+            n_failed = 0 if lasted else n_failed + 1
+            fields = {"venue": self.venue.name, "reason": reason, "failed": n_failed}
+            _log.warning("live connection over", extra=fields)
+            await asyncio.sleep(self._backoff_s(n_failed))
+
+    def _backoff_s(self, n_failed: int) -> float:
+        """Doubles up to a bound; the jitter keeps venues from being called by all at once."""
+        most_s = self._pace.backoff_s_min * 2.0 ** min(n_failed, 16)
+        return min(most_s, self._pace.backoff_s_max) * random.uniform(0.5, 1.0)
+
+    async def _live(self, socket: ClientConnection) -> None:
+        """Until something ends the connection: it is raised."""
+        self._asked = asyncio.Queue()  # what was asked of the connection before is void
+        self._heard_s = monotonic()
+        self.counts.opened += 1
+        self._tell(What.OPENED)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._watch(socket))
+            group.create_task(self._serve(socket, group))
+            for message in self.venue.subscribe(self.names):
+                await socket.send(message)
+            while True:
+                frame = await socket.recv(decode=False)
+                self._heard_s = monotonic()
+                self._hand_over(frame, "")
+
+    async def _watch(self, socket: ClientConnection) -> None:
+        """Ask a quiet venue for a sign of life, and leave a silent one."""
+        probed_s = 0.0
+        while True:
+            await asyncio.sleep(self.venue.silent_s / LOOKS)
+            quiet_s = monotonic() - self._heard_s
+            if quiet_s > self.venue.silent_s:
+                self.counts.stalls += 1
+                raise ConnectionOverError(f"no frame for {self.venue.silent_s:g} s")
+            if self.venue.probe and quiet_s > self.venue.silent_s / 2 and probed_s < self._heard_s:
+                probed_s = monotonic()
+                await socket.send(self.venue.probe)
+
+    async def _serve(self, socket: ClientConnection, group: asyncio.TaskGroup) -> None:
+        """Bring the snapshots that are asked for."""
+        while True:
+            name = await self._asked.get()
+            if not name:
+                raise ConnectionOverError("the venue asks for a new connection")
+            if self.venue.again is not None:
+                for message in self.venue.again(name):
+                    await socket.send(message)
+            elif self.venue.snapshot is not None:
+                group.create_task(self._fetch(self.venue.snapshot(name)))
+
+    async def _fetch(self, path: str) -> None:
+        """A failure is counted and told; who misses the snapshot asks again."""
+        try:
+            body = await asyncio.to_thread(get, self.venue.rest + path)
+        except RestError as error:
+            self.counts.rest_failures += 1
+            fields = {"venue": self.venue.name, "reason": str(error)}
+            _log.warning("live snapshot failed", extra=fields)
+        else:
+            self._hand_over(body, path)
+
+    def leave(self) -> None:
+        """From any thread: end this connection, and open another."""
+        self.ask("")
+
+    def _hand_over(self, frame: bytes, label: str) -> None:
+        item = Received(What.FRAME, self._connection, self._clock.now_ns(), label, frame)
+        if not self._handover.offer(item):
+            self.counts.overflows += 1
+            raise ConnectionOverError("frames come faster than they are read")
+
+    def _tell(self, what: What, reason: str = "") -> None:
+        self._handover.tell(Received(what, self._connection, self._clock.now_ns(), reason))
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+    """The single errors of a group of groups."""
+    found: list[BaseException] = []
+    for error in group.exceptions:
+        found += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
+    return found

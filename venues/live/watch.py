@@ -1,0 +1,122 @@
+"""When does one book need a snapshot? A state machine with the time as an argument.
+
+A lost book asks at once, then with growing patience, and is halted when snapshots do not help. A
+synced book asks where its feed proves nothing, once per audit, and when it stays silent while its
+market trades: every trade changes a book, so that a silent one is frozen.
+"""
+
+from enum import Enum
+
+from venues.live.session import Pace
+
+NEVER_NS = 2**63 - 1
+BEFORE_NS = 1_000_000_000  # a change may precede its trade by so much
+S_NS = 1_000_000_000
+
+
+class Due(Enum):
+    """What a book needs now."""
+
+    NOTHING = 0
+    ASK = 1  # a snapshot: the book is lost
+    AUDIT = 2  # a snapshot: nothing proves that the book is right
+    FROZEN = 3  # trades without changes: the book is lost from here on
+    HALT = 4  # snapshots do not help
+
+
+class BookWatch:
+    """One book of one connection.
+
+    Parameters
+    ----------
+    pace : Pace
+    audit_s : float
+        Between snapshots of a synced book; 0: none.
+
+    Notes
+    -----
+    All times are int64 ns of the session's clock, and do not go back.
+    """
+
+    def __init__(self, pace: Pace, *, audit_s: float) -> None:
+        self.synced = self.halted = False
+        self._pace, self._audit_ns = pace, int(audit_s * S_NS)
+        self._open = False
+        self._tries = 0
+        self._asked_ns = -1
+        self._ask_ns = NEVER_NS
+        self._reaches = -1  # the number that a snapshot must reach, -1 for any
+        self._synced_ns = self._audited_ns = self._changed_ns = 0
+        self._traded_ns = NEVER_NS
+
+    def opened(self, now_ns: int) -> None:
+        """A new connection; its snapshot comes by itself, or once a change waits for it."""
+        self._open, self.synced, self._reaches = True, False, -1
+        self._asked_ns, self._ask_ns = -1, now_ns + self._patience_ns()
+
+    def closed(self) -> None:
+        self._open = self.synced = False
+
+    def lost(self, now_ns: int, *, number: int = -1) -> None:
+        """The book is wrong; a snapshot that does not contain the change `number` is of no use."""
+        self.synced, self._reaches = False, number
+        again_ns = self._asked_ns + self._patience_ns() if self._tries else now_ns
+        self._ask_ns = max(now_ns, again_ns)
+
+    def waits(self, now_ns: int, *, number: int) -> None:
+        """The change `number` is held until a snapshot contains it or precedes it."""
+        if self._reaches < 0:
+            self._reaches = number
+            if self._asked_ns < 0:
+                self._ask_ns = now_ns
+
+    def refuses(self, number: int | None) -> bool:
+        """Whether a snapshot of that number leaves out changes that were never seen."""
+        return not self.synced and number is not None and number < self._reaches
+
+    def too_old(self, now_ns: int) -> None:
+        """Such a snapshot came."""
+        self._ask_ns = now_ns + int(self._pace.too_old_s * S_NS)
+
+    def taken(self, now_ns: int) -> None:
+        """A snapshot is in the book."""
+        if not self.synced:
+            self._synced_ns = now_ns
+        self.synced, self._reaches, self._traded_ns = True, -1, NEVER_NS
+        self._audited_ns = self._changed_ns = now_ns
+
+    def changed(self, now_ns: int) -> None:
+        self._changed_ns, self._traded_ns = now_ns, NEVER_NS
+
+    def traded(self, now_ns: int) -> None:
+        if self._traded_ns == NEVER_NS and now_ns - self._changed_ns > BEFORE_NS:
+            self._traded_ns = now_ns
+
+    def due(self, now_ns: int) -> Due:
+        """What to do now; the answer counts as done."""
+        if not self._open or self.halted:
+            return Due.NOTHING
+        return self._due_synced(now_ns) if self.synced else self._due_lost(now_ns)
+
+    def _due_lost(self, now_ns: int) -> Due:
+        if now_ns < self._ask_ns:
+            return Due.NOTHING
+        if self._tries >= self._pace.tries_max:
+            self.halted = True
+            return Due.HALT
+        self._tries += self._asked_ns >= 0  # a connection's first is no try to mend anything
+        self._asked_ns, self._ask_ns = now_ns, now_ns + self._patience_ns()
+        return Due.ASK
+
+    def _due_synced(self, now_ns: int) -> Due:
+        if now_ns - self._synced_ns > self._pace.calm_s * S_NS:
+            self._tries = 0
+        if now_ns - self._traded_ns > self._pace.frozen_s * S_NS:
+            return Due.FROZEN
+        if self._audit_ns and now_ns - self._audited_ns > self._audit_ns:
+            self._audited_ns = now_ns
+            return Due.AUDIT
+        return Due.NOTHING
+
+    def _patience_ns(self) -> int:
+        return int(self._pace.patience_s * S_NS) << max(self._tries - 1, 0)

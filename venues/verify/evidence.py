@@ -1,0 +1,203 @@
+"""What was counted while a book was rebuilt, and the checks that follow from it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from venues.frames.registry import PARSERS
+from venues.frames.venue import Proof
+from venues.verify.quotes import Agreement, Difference
+from venues.verify.report import BookReport, Check, Outcome
+from venues.verify.tolerance import Match, Tolerance, tolerance_of
+
+
+@dataclass
+class Evidence:
+    """Counts of one book's messages; those of several books add up."""
+
+    snapshots: int = 0
+    chained: int = 0  # changes whose numbers prove that none is missing before them
+    unnumbered: int = 0  # changes that were applied, but prove nothing
+    without_base: int = 0  # changes that no snapshot precedes, or that follow a fault
+    gaps: int = 0
+    unreadable: int = 0  # messages of the book that were quarantined
+    checksums: int = 0
+    checksum_fails: int = 0
+    synced: int = 0  # messages after which the book could be used
+    crossed: int = 0
+    outside: int = 0
+    first_fault: str = ""
+    quotes: int = 0
+    agreement: Agreement = field(default_factory=Agreement)
+
+    def fault(self, what: str) -> None:
+        self.first_fault = self.first_fault or what
+
+    @property
+    def covered_share(self) -> float | None:
+        return 1.0 - self.outside / self.synced if self.synced else None
+
+
+def total(each: Sequence[Evidence]) -> Evidence:
+    """The counts of several books together."""
+    made = Evidence()
+    for one in each:
+        for name in _COUNTS:
+            setattr(made, name, getattr(made, name) + getattr(one, name))
+        made.fault(one.first_fault)
+        for name in _COMPARED:
+            setattr(
+                made.agreement, name, getattr(made.agreement, name) + getattr(one.agreement, name)
+            )
+        made.agreement.first_difference = (
+            made.agreement.first_difference or one.agreement.first_difference
+        )
+    return made
+
+
+def checks_of(found: Evidence, proof: Proof, rule: Tolerance) -> tuple[Check, ...]:
+    """The checks of one book, in the order of the report."""
+    return (
+        _sequence(found, proof),
+        _checksums(found, proof),
+        _quotes(found, rule),
+        _crossings(found, rule),
+    )
+
+
+def checks_of_venues(
+    evidence: Mapping[str, Sequence[Evidence]], books: Mapping[str, Sequence[BookReport]]
+) -> tuple[Check, ...]:
+    """The checks of a file with the books of one venue or more, by the venue's name.
+
+    A book that failed fails the file; one that passed is enough otherwise. Of several venues the
+    worst speaks, by its name.
+    """
+    each = {name: _of_venue(name, evidence[name], books[name]) for name in books if books[name]}
+    if not each:
+        proof, rule = Proof(), tolerance_of("")
+        return checks_of(Evidence(), proof, rule)
+    made = []
+    for checks in zip(*each.values(), strict=True):
+        worst = min(checks, key=lambda check: _WORST_FIRST.index(check.outcome))
+        name = list(each)[checks.index(worst)]
+        says = worst.says if len(each) == 1 else f"{name}: {worst.says}"
+        checked, good = (sum(getattr(c, what) for c in checks) for what in ("checked", "good"))
+        made.append(Check(worst.name, worst.outcome, says, checked, good))
+    return tuple(made)
+
+
+def _of_venue(
+    name: str, evidence: Sequence[Evidence], books: Sequence[BookReport]
+) -> tuple[Check, ...]:
+    """The words are those of all books together, the outcome is that of the worst."""
+    made = []
+    together = checks_of(total(evidence), PARSERS[name].venue.proof, tolerance_of(name))
+    for k, check in enumerate(together):
+        found = {book.checks[k].outcome for book in books}
+        outcome = next(one for one in _WORST_FIRST if one in found)
+        made.append(replace(check, outcome=outcome))
+    return tuple(made)
+
+
+_COUNTS = (
+    "snapshots", "chained", "unnumbered", "without_base", "gaps", "unreadable", "checksums",
+    "checksum_fails", "synced", "crossed", "outside", "quotes",
+)  # fmt: skip
+_COMPARED = ("compared", "equal", "early", "unsynced", "late", "settling")
+_WORST_FIRST = (Outcome.FAILED, Outcome.PASSED, Outcome.UNVERIFIED)
+
+
+def _sequence(found: Evidence, proof: Proof) -> Check:
+    good, faults = found.chained, found.gaps + found.unreadable
+    checked = good + faults
+    if faults:
+        parts = [_n(found.gaps, "gap")] if found.gaps else []
+        parts += [_n(found.unreadable, "unreadable message")] if found.unreadable else []
+        says = f"{' and '.join(parts)}; {found.first_fault}"
+        if found.without_base:
+            says += f"; {_n(found.without_base, 'change')} after that without a snapshot"
+        return Check("sequence", Outcome.FAILED, says, checked, good)
+    if good and not found.without_base:
+        says = f"{_n(good, 'change')}, none missing"
+        return Check("sequence", Outcome.PASSED, says, checked, good)
+    return Check("sequence", Outcome.UNVERIFIED, _no_sequence(found, proof), checked, good)
+
+
+def _no_sequence(found: Evidence, proof: Proof) -> str:
+    if found.without_base:
+        changes = f"{_n(found.without_base, 'change')}, whose numbers skip none"
+        changes = changes if proof.sequence else _n(found.without_base, "change")
+        return f"the file lacks a snapshot for {changes}"
+    if not found.unnumbered and not found.chained and not found.checksums:
+        return "only snapshots" if found.snapshots else "no message about a book"
+    if proof.sequence:
+        return "messages here have no such numbers"
+    if proof.provable:
+        return "the feed numbers no message, but has checksums"
+    return "the feed numbers no message: a lost one cannot be seen"
+
+
+def _checksums(found: Evidence, proof: Proof) -> Check:
+    good = found.checksums - found.checksum_fails
+    if found.checksum_fails:
+        says = f"{_n(found.checksum_fails, 'checksum')} of {found.checksums:,} did not hold; "
+        return Check("checksums", Outcome.FAILED, says + found.first_fault, found.checksums, good)
+    if found.checksums:
+        says = f"all {found.checksums:,} hold"
+        return Check("checksums", Outcome.PASSED, says, found.checksums, good)
+    says = "the feed has none" if proof.checksum.name == "NONE" else "no message has one"
+    return Check("checksums", Outcome.UNVERIFIED, says)
+
+
+def _quotes(found: Evidence, rule: Tolerance) -> Check:
+    told = found.agreement
+    if not found.quotes:
+        return Check("quotes", Outcome.UNVERIFIED, "no quotes of the venue")
+    if rule.match is Match.NONE:
+        return Check("quotes", Outcome.UNVERIFIED, Match.NONE.value)
+    if not told.compared:
+        return Check("quotes", Outcome.UNVERIFIED, "the book was never usable beside a quote")
+    what = "changes" if rule.match is Match.NUMBER else "quotes"
+    says = f"{told.equal:,} of {told.compared:,} {what} agree in {rule.compares}"
+    if rule.agree_min < 1.0:
+        says += f" ({_percent(told.share)}, at least {_percent(rule.agree_min)} needed"
+        says += f" after {rule.after_s // 60} min)" if rule.after_s else ")"
+    if told.settling:
+        says += f"; {told.settling:,} right after a snapshot do not"
+    if told.early and rule.match is Match.NUMBER:
+        says += f"; {told.early:,} before the first quote"
+    if told.share >= rule.agree_min:
+        return Check("quotes", Outcome.PASSED, says, told.compared, told.equal)
+    if told.first_difference is not None:
+        says += f"; first: {_difference(told.first_difference)}"
+    return Check("quotes", Outcome.FAILED, says, told.compared, told.equal)
+
+
+def _crossings(found: Evidence, rule: Tolerance) -> Check:
+    good = found.synced - found.crossed
+    if not found.synced:
+        return Check("crossings", Outcome.UNVERIFIED, "the book was never usable")
+    if not found.crossed:
+        says = f"never in {_n(found.synced, 'message')}"
+        return Check("crossings", Outcome.PASSED, says, found.synced, good)
+    share = found.crossed / found.synced
+    says = f"after {found.crossed:,} of {_n(found.synced, 'message')}"
+    if rule.crossed_max:
+        says += f" ({_percent(share)}, at most {_percent(rule.crossed_max)} allowed)"
+    outcome = Outcome.PASSED if share <= rule.crossed_max else Outcome.FAILED
+    return Check("crossings", outcome, says, found.synced, good)
+
+
+def _difference(found: Difference) -> str:
+    book, quote = (f"{b:g} x {bq:g} / {a:g} x {aq:g}" for b, bq, a, aq in (found.book, found.quote))
+    where = f"message {found.number} " if found.number >= 0 else ""
+    return f"{where}book {book}, quote {quote}"
+
+
+def _n(n: int, what: str) -> str:
+    return f"{n:,} {what}" if n == 1 else f"{n:,} {what}s"
+
+
+def _percent(share: float) -> str:
+    """Rounded down: 99.999 % never reads as all of it."""
+    return f"{int(share * 10_000) / 100:g} %"

@@ -1,0 +1,121 @@
+"""One instrument's book, rebuilt by the desk's own operators, by level or order by order."""
+
+import numpy as np
+
+from operators.market.books.l2 import BookTopRows, L2Books
+from operators.market.books.l2_state import BookTerms
+from operators.market.books.l3 import L3Books, OrderTopRows
+from operators.market.books.words import BookReason, BookState
+from schemas.instruments import Instrument, InstrumentKind, InstrumentTable
+from schemas.kinds import Kind
+from schemas.rows import I8, U1, MarketRows, empty
+from venues.frames.orders import order_rows
+from venues.verify.quotes import Tops
+
+
+class RebuiltBook:
+    """The book of one instrument; what it was like is counted.
+
+    Parameters
+    ----------
+    name : str
+    by_order : bool
+        Whether its rows are about single orders.
+    begins_empty : bool
+        Whether the feed has no snapshot: the book fills from the first message on.
+    cut_snapshots : bool
+        Whether there are levels beyond those of a snapshot.
+    """
+
+    def __init__(
+        self, name: str, *, by_order: bool, begins_empty: bool, cut_snapshots: bool
+    ) -> None:
+        self.by_order = by_order
+        self.messages = self.synced = self.crossed = self.outside = 0
+        self.crossed_at_end = False
+        self.held = 0  # levels, or open orders, at the end
+        self._since = 0  # changes since the last snapshot
+        self.evicted = self.ghosts = self.unknown = 0
+        self._table = _table_of(name)
+        one = np.ones(1, np.int64)
+        self._terms = BookTerms(np.zeros(1, np.int64), one if cut_snapshots else 0 * one)
+        self._levels = L2Books(self._table.arrays(), self._terms)
+        self._orders = L3Books(self._table.arrays(), begins_empty=begins_empty)
+        self._l2 = None if by_order else self._levels.initial()
+        self._l3 = self._orders.initial() if by_order else None
+
+    def cut_to(self, depth: int) -> None:
+        """The subscription shows so many levels a side, 0 for all."""
+        self._terms.depth[0] = depth
+
+    def step(self, rows: MarketRows) -> Tops:
+        """Take rows of this instrument alone; other kinds than BOOK are passed over."""
+        here = np.zeros(rows.seq.size, np.int32)
+        rows = rows._replace(lane=here.astype(np.int16), symbol=here)
+        if self._l3 is not None:
+            self._l3, orders = self._orders.step(self._l3, order_rows(rows))
+            tops = _of_orders(orders)
+            if orders.seq.size:
+                self.held, self.evicted = int(orders.n_orders[-1]), int(orders.evicted[-1])
+                self.ghosts, self.unknown = int(orders.ghosts[-1]), int(orders.unknown[-1])
+        elif self._l2 is not None:
+            self._l2, levels = self._levels.step(self._l2, rows)
+            tops = tops_of(levels)
+            if levels.seq.size:
+                self.held = int(levels.n_bids[-1] + levels.n_asks[-1])
+                self.evicted = int(levels.evicted[-1])
+        tops = tops._replace(since=self._count_since(tops.snapshot))
+        self.messages += tops.seq.size
+        self.synced += int(np.count_nonzero(tops.synced))
+        self.crossed += int(np.count_nonzero(tops.crossed))
+        self.outside += int(np.count_nonzero(tops.outside))
+        if tops.seq.size:
+            self.crossed_at_end = bool(tops.crossed[-1])
+        return tops
+
+    def _count_since(self, snapshot: U1) -> I8:
+        place = np.arange(snapshot.size)
+        last = np.maximum.accumulate(np.where(snapshot == 1, place, -1 - self._since))
+        since = place - last
+        self._since = int(since[-1]) if since.size else self._since
+        return since
+
+    def lose(self, state: BookState, reason: BookReason) -> None:
+        """A message is missing or wrong: the book is of no use until its next snapshot."""
+        if self._l2 is None:
+            self._orders = L3Books(self._table.arrays())
+            self._l3 = self._orders.initial()
+            return
+        row = empty(MarketRows, 1)
+        row.kind[:], row.code[:], row.reason[:] = Kind.BOOK_STATUS, state, reason
+        self._l2, _ = self._levels.step(self._l2, row)
+
+
+def tops_of(rows: BookTopRows) -> Tops:
+    """The tops of one book by level; only `RebuiltBook` knows `since`, here it is 0."""
+    outside = (rows.bid_px < rows.covered_bid) | (rows.ask_px > rows.covered_ask)
+    n = rows.seq.size
+    return Tops(
+        rows.seq, rows.ts_recv_ns, rows.venue_seq, rows.synced, rows.snapshot,
+        np.zeros(n, np.int64), rows.crossed, outside.astype(np.uint8), rows.bid_px, rows.bid_qty,
+        rows.ask_px, rows.ask_qty,
+    )  # fmt: skip
+
+
+def _of_orders(rows: OrderTopRows) -> Tops:
+    n = rows.seq.size
+    return Tops(
+        rows.seq, rows.ts_recv_ns, np.full(n, -1, np.int64), rows.synced, np.zeros(n, np.uint8),
+        np.zeros(n, np.int64), rows.crossed, np.zeros(n, np.uint8), rows.bid_px, rows.bid_qty,
+        rows.ask_px, rows.ask_qty,
+    )  # fmt: skip
+
+
+def _table_of(name: str) -> InstrumentTable:
+    """One instrument: books need no more of it than its place."""
+    one = Instrument(
+        lane=0, symbol=0, venue="", name=name, kind=InstrumentKind.SPOT, base="", quote="",
+        settle="", contract_size="1", tick="1", lot="1", fee_maker="0", fee_taker="0",
+        can_short=False, has_quotes=True, binary_payout="0", clock_offset_ns=0, assumed="",
+    )  # fmt: skip
+    return InstrumentTable(1, "USD", (one,))
