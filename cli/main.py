@@ -230,6 +230,12 @@ def worker(
         list[Path] | None,
         typer.Option(metavar="FILE", help="Ingest: a recording in Parquet; once for each."),
     ] = None,
+    feed: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="VENUE:MARKET", help="Ingest: a live market, kraken:BTC/USD; once for each."
+        ),
+    ] = None,
     simulate: Annotated[
         bool, typer.Option("--simulate", help="Ingest: a made-up market instead of tapes.")
     ] = False,
@@ -274,6 +280,7 @@ def worker(
                     config,
                     {"mode": mode or "paper", "cadence": cadence, "balance": balance, "seed": seed},
                 ),
+                tuple(feed or ()),
             ),
             log_style=log,
         )  # fmt: skip
@@ -503,7 +510,7 @@ def quality(
     place: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[TAPE|RUN_DIR]",
+            metavar="TAPE|RUN_DIR",
             help="A recording in Parquet, or the folder of a run.",
             show_default=False,
         ),

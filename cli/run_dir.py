@@ -17,6 +17,7 @@ from flows.log.writer import Writer
 
 RUNS = Path("runs")  # where runs go that name no folder
 LOG = "log.sqlite"
+WORKERS, LOCK = "workers", "up.lock"  # of a run as workers: their folder, held while they run
 KAFKA = "kafka.json"  # where a run on Kafka keeps its log: brokers, and what its topics begin with
 CUT = "cut"  # key in the log's meta table: --from and --to, which no source's rows may tell apart
 
@@ -117,9 +118,23 @@ def note(log: Log, key: str, text: str) -> None:
 
 def running_pid(folder: Path) -> str | None:
     """The process that writes the folder's log now, None if none does."""
-    kafka = (folder / KAFKA).exists()
+    if not (folder / KAFKA).exists():
+        return _holder(folder / f"{LOG}.lock")
+    return _holder(folder / "recovery" / "lock") or _holder(folder / WORKERS / LOCK)
+
+
+def desk_of(folder: Path) -> tuple[str, str] | None:
+    """Brokers and deployment, if a desk of workers is running in the folder."""
+    if _holder(folder / WORKERS / LOCK) is None:
+        return None
+    kept = json.loads((folder / KAFKA).read_text())
+    return kept["servers"], kept["deployment"]
+
+
+def _holder(lock: Path) -> str | None:
+    """The process that holds a lock."""
     try:
-        file = os.open(folder / ("recovery/lock" if kafka else f"{LOG}.lock"), os.O_RDONLY)
+        file = os.open(lock, os.O_RDONLY)
     except FileNotFoundError:
         return None
     try:
@@ -145,5 +160,6 @@ def running(folder: Path | None) -> Path:
     raise Refused(
         f"{RUNS}: {len(found)} runs are running ({names}); name the folder of one"
         if found
-        else f"{RUNS}: no run is running; name the folder of a run that is elsewhere"
+        else f"{RUNS}: no run is running; name the folder of a run that is elsewhere, or a desk of "
+        "workers by --deployment NAME (the one without a name by --deployment '')"
     )

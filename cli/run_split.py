@@ -9,10 +9,10 @@ from time import perf_counter
 from rich.console import Console
 
 from cli import up
-from cli.config import settings_toml
+from cli.config import PREFIX, settings_toml
 from cli.errors import REFUSED, STOPPED
 from cli.run import SAMPLE, Request, again, show
-from cli.run_dir import KAFKA, RUNS, note, prepare
+from cli.run_dir import KAFKA, RUNS, WORKERS, note, prepare
 from cli.times import stamp
 from console.report.collect import FINISHED
 from console.report.timing import Timing
@@ -20,7 +20,6 @@ from flows.log.kafka_client import SERVERS_VARIABLE
 from flows.recorded import recorded_run
 
 SETTINGS = "desk.toml"
-WORKERS = "workers"  # their state and logs
 
 
 def run_split(request: Request, console: Console) -> int:
@@ -33,6 +32,8 @@ def run_split(request: Request, console: Console) -> int:
         place = json.loads((folder / KAFKA).read_text())
         os.environ[SERVERS_VARIABLE] = place["servers"]  # the workers': a run stays where it began
         (folder / SETTINGS).write_text(settings_toml(request.settings))
+        for name in [each for each in os.environ if each.startswith(PREFIX)]:
+            del os.environ[name]  # the file holds them, and what the command line said on top
         desk = up.Request(
             deployment=place["deployment"],
             tapes=tapes,

@@ -15,6 +15,7 @@ from rich.live import Live
 
 from cli.desk_status import status_json, status_line, status_table
 from cli.errors import REFUSED, STOPPED, Refused, talk
+from cli.run_dir import LOCK
 from cli.supervisor import Outcome, Status, Supervisor, Worker
 from cli.times import parse_utc
 from cli.worker import lanes_of, state_folder
@@ -76,8 +77,8 @@ class Request:
                 parse_utc(moment, option=option)
         if self.mode not in (None, *MODES):
             raise SettingsError(f"mode must be one of {', '.join(MODES)}, was {self.mode!r}")
-        if self.speed is not None and not 0.0 < self.speed < float("inf"):
-            raise SettingsError(f"speed must be a positive multiple, was {self.speed}")
+        if self.speed is not None and not 0.0 <= self.speed < float("inf"):
+            raise SettingsError(f"speed must be a multiple of real time, was {self.speed}")
         if self.cadence is not None:
             cadence_ns(self.cadence)
         if self.balance is not None:
@@ -132,7 +133,7 @@ def supervise(request: Request, console: Console, *, all_or_none: bool = False) 
     folder = request.folder
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        lock = FileLock(folder / "up.lock")
+        lock = FileLock(folder / LOCK)
     except HeldError as held:
         raise Refused(
             f"{folder}: process {held.pid} runs a desk there; stop it, or choose another --state"

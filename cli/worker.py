@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from cli.errors import STOPPED, talk
+from cli.errors import STOPPED, Refused, talk
 from cli.logs import log_to
 from cli.run import feed_of
 from cli.run_dir import CUT
@@ -15,6 +15,7 @@ from cli.times import parse_utc, stamp
 from flows.desk_run import RECORD, RunMismatchError, RunRecord, first_record
 from flows.health import HealthServer
 from flows.lane_locks import lane_locks
+from flows.log.errors import LogAwayError
 from flows.log.kafka import KafkaLog
 from flows.log.kafka_client import servers_or_default
 from flows.log.kafka_topics import apply_topics, planned_topics
@@ -24,6 +25,7 @@ from flows.stages import STAGES
 from flows.worker import Ended, run_ingest, run_stage, run_store
 from models.registry import load_or_fallback
 from schemas.topics import MARKET
+from venues.feed import Feed, LiveFeed
 
 FLOWS = ("ingest", "features", "decide", "execute", "account")
 STORE = "store"  # a worker besides the desk: it copies topics to files and writes none
@@ -50,6 +52,7 @@ class WorkerRequest:
     to_utc: str | None = None
     speed: float | None = 1.0
     settings: RunSettings = RunSettings(mode="paper")  # noqa: RUF009 - it is frozen
+    markets: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         if self.flow not in (*FLOWS, STORE):
@@ -59,14 +62,18 @@ class WorkerRequest:
             raise SettingsError("--stage is lane or portfolio, and belongs to decide")
         if self.flow == "ingest":
             _check_mode(self.settings)
-            if not self.tapes and not self.simulate:
-                raise SettingsError("worker ingest needs --tape FILE or --simulate")
+            if bool(self.tapes) + self.simulate + bool(self.markets) != 1:
+                raise SettingsError(
+                    "worker ingest needs one of --tape FILE, --simulate, --feed VENUE:MARKET"
+                )
+            if self.markets and (self.from_utc or self.to_utc):
+                raise SettingsError("--from and --to cut tapes; a live feed has only now")
             if self.lanes is not None:
                 raise SettingsError("ingest writes all lanes, so it has no --lanes")
             if self.speed is not None and not 0.0 < self.speed < float("inf"):
                 raise SettingsError(f"speed must be a positive multiple, was {self.speed}")
-        elif self.tapes or self.simulate:
-            raise SettingsError(f"--tape and --simulate belong to ingest, not to {self.flow}")
+        elif self.tapes or self.simulate or self.markets:
+            raise SettingsError(f"--tape, --simulate, --feed belong to ingest, not to {self.flow}")
         elif self.flow == STORE:
             if self.lanes is not None:
                 raise SettingsError("store copies all lanes, so it has no --lanes")
@@ -86,6 +93,17 @@ class WorkerRequest:
         """What it is called on the brokers, and where it keeps its state."""
         return self.stage if self.lanes is None else f"{self.stage}-{self.lanes}"
 
+    def written(self, lanes: Sequence[int]) -> list[tuple[str, int]]:
+        """Topics and lanes that nobody else may write meanwhile."""
+        if self.flow == STORE:
+            return []  # its folder is locked
+        topics = (MARKET,) if self.flow == "ingest" else STAGES[self.stage].writes
+        return [
+            (topic.name, lane)
+            for topic in topics
+            for lane in ([0] if topic.partitions == "single" else lanes)
+        ]
+
 
 def work(request: WorkerRequest, *, log_style: str) -> int:
     """Run the worker until its log ends or it is stopped; returns the exit code."""
@@ -96,7 +114,7 @@ def work(request: WorkerRequest, *, log_style: str) -> int:
     log_to(flow=request.stage, lanes=shown, style=log_style)
     meter = Meter(request.stage, shown)
     with (
-        lane_locks(servers, request.deployment, request.stage, lanes),
+        lane_locks(servers, request.deployment, request.written(lanes)),
         HealthServer(meter, request.port) as health,
     ):
         where = {"deployment": request.deployment, "servers": servers, "port": health.port}
@@ -152,14 +170,7 @@ def _ingest(request: WorkerRequest, log: KafkaLog, meter: Meter) -> Ended:
         "from_ns": parse_utc(request.from_utc, option="--from") if request.from_utc else None,
         "to_ns": parse_utc(request.to_utc, option="--to") if request.to_utc else None,
     }
-    feed = feed_of(
-        request.tapes,
-        simulate=request.simulate,
-        rows=request.rows,
-        rate_hz=request.rate_hz,
-        seed=settings.seed,
-        cut=cut,
-    )
+    feed = _feed(request, cut)
     model, notice = load_or_fallback()
     if notice:
         talk().print(notice, style="yellow")
@@ -182,6 +193,31 @@ def _ingest(request: WorkerRequest, log: KafkaLog, meter: Meter) -> Ended:
         notice=notice,
     )
     return run_ingest(log, feed, record, texts={CUT: cut_text}, speed=request.speed, meter=meter)
+
+
+def _feed(request: WorkerRequest, cut: dict[str, int | None]) -> Feed | LiveFeed:
+    if request.markets:
+        from venues.frames import NoParserError
+        from venues.live import LiveError
+        from venues.live import LiveFeed as Venues
+        from venues.live.errors import RestError
+
+        try:
+            return Venues(request.markets)
+        except NoParserError as error:
+            raise Refused(str(error)) from error
+        except LiveError as error:
+            if isinstance(error.__cause__, RestError):  # the venue may answer the next time
+                raise LogAwayError(str(error)) from error
+            raise Refused(str(error)) from error
+    return feed_of(
+        request.tapes,
+        simulate=request.simulate,
+        rows=request.rows,
+        rate_hz=request.rate_hz,
+        seed=request.settings.seed,
+        cut=cut,
+    )
 
 
 def _check_mode(settings: RunSettings) -> None:

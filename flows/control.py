@@ -37,9 +37,13 @@ def send_to_desk(log: Log, command: Control, *, ts_ns: int) -> Writer:
     """Write a command for ingest to `control.v1`; `is_taken` then asks whether ingest has read it.
 
     `log` must fence its writer, by an id that all who send commands share: two at once would take
-    the same `seq`. The caller closes the writer.
+    the same `seq`. LogLockedError if another was just sent: call it again, with the same time; a
+    command of that time is written once. The caller closes the writer.
     """
     writer = log.writer()
+    sent = ((row["ts_recv_ns"], row["command"]) for row in _read_all(log))
+    if (ts_ns, command.name) in sent:  # by the attempt before, which was not told so
+        return writer
     row: JsonRow = {
         "seq": writer.last_seq(CONTROL.name, 0) + 1,
         "ts_recv_ns": ts_ns,

@@ -3,7 +3,7 @@
 import json
 import platform
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
@@ -22,7 +22,7 @@ from flows.runtime import run_flow
 from flows.settings import RunSettings
 from models.session import StreamModel
 from schemas.instruments import InstrumentTable
-from venues.feed import Feed
+from venues.feed import Feed, LiveFeed, SourceInfo
 
 EPOCH = timedelta(seconds=1)  # between snapshots; a snapshot costs about 1 ms
 RECORD = "run"  # key of the run's first record in the log's meta table
@@ -64,7 +64,7 @@ def first_record(
     *,
     profile: str,
     topology: str,
-    feed: Feed,
+    feed: Feed | LiveFeed,
     model: StreamModel | None,
     notice: str,
 ) -> RunRecord:
@@ -77,7 +77,7 @@ def first_record(
         profile=profile,
         topology=topology,
         simulated=feed.simulated,
-        sources=[asdict(source) for source in feed.description],
+        sources=[asdict(source) for source in _lasting(feed)],
         table_digest=feed.table.digest(),
         model={
             "name": card.name if card else "momentum",
@@ -89,6 +89,13 @@ def first_record(
         numeric=fingerprint(model),
         python=platform.python_version(),
     )
+
+
+def _lasting(feed: Feed | LiveFeed) -> list[SourceInfo]:
+    """What is the same at each start: how much a live venue has sent is not."""
+    if isinstance(feed, LiveFeed):
+        return [replace(each, rows=0, first_ns=0, last_ns=0) for each in feed.description]
+    return feed.description
 
 
 def run_desk(

@@ -37,7 +37,9 @@ class Inbox:
         state: dict[Partition, Position] = {
             (REPORTS.name, lane): place.reports for lane, place in places.items()
         }
-        state[CONTROL_PARTITION] = places[self._control_lane].control
+        self._hears = places[self._control_lane].phase is not Phase.ENDED
+        if self._hears:  # else a command would stand behind its lane's END row
+            state[CONTROL_PARTITION] = places[self._control_lane].control
         self._reader = LaneReader(log, list(state), state=state, merge=False)
 
     def take(self, max_rows: int) -> MarketRows:
@@ -47,15 +49,22 @@ class Inbox:
             if topic == CONTROL.name:
                 parts.append(_commands(rows, self._control_lane))
                 continue
-            parts.append(report_rows(rows, self._table))
+            parts.append(self._reports(rows))
             if any(is_drained(row) for row in rows):
                 self.drained.add(lane)
         return concat([part for part in parts if part.seq.size] or parts[:1])
 
+    def _reports(self, rows: list[JsonRow]) -> MarketRows:
+        try:
+            return report_rows(rows, self._table)
+        except ValueError as error:
+            raise LogError(f"{error}; the log is damaged, or another program wrote to it") from None
+
     def place(self, lane: int) -> "Standing":
         """How far the lane's inputs have been taken."""
         state = self._reader.state()
-        control = state[CONTROL_PARTITION] if lane == self._control_lane else Position()
+        hears = self._hears and lane == self._control_lane
+        control = state[CONTROL_PARTITION] if hears else Position()
         return Standing(state[(REPORTS.name, lane)], control)
 
     def wait(self, seconds: float) -> None:

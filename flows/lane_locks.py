@@ -12,8 +12,8 @@ from flows.log.lock import FileLock, HeldError
 
 
 @contextmanager
-def lane_locks(servers: str, deployment: str, flow: str, lanes: Sequence[int]) -> Iterator[None]:
-    """Hold the lanes of a flow; LogLockedError names the process that has one of them.
+def lane_locks(servers: str, deployment: str, written: Sequence[tuple[str, int]]) -> Iterator[None]:
+    """Hold what a worker writes, (topic, lane); LogLockedError names the process that has one.
 
     On other machines Kafka keeps a second worker out, see `flows.log.kafka.KafkaLog`.
     """
@@ -21,13 +21,13 @@ def lane_locks(servers: str, deployment: str, flow: str, lanes: Sequence[int]) -
     folder.mkdir(mode=0o700, exist_ok=True)
     desk = hashlib.sha256(f"{servers}/{deployment}".encode()).hexdigest()[:16]
     with ExitStack() as held:
-        for lane in lanes:
+        for topic, lane in written:
             try:
-                lock = FileLock(folder / f"{desk}.{flow}.{lane}.lock")
+                lock = FileLock(folder / f"{desk}.{topic}.{lane}.lock")
             except HeldError as error:
                 raise LogLockedError(
-                    f"{flow} lane {lane}: process {error.pid} on this machine works on it already; "
-                    "stop it first, or take other --lanes"
+                    f"{topic} lane {lane}: process {error.pid} on this machine works on it "
+                    "already; stop it first, or take other --lanes"
                 ) from None
             held.callback(lock.release)
         yield

@@ -24,11 +24,8 @@ class MarketClock:
 
     def __init__(self, speed: float | None, start_ns: int) -> None:
         self._speed = speed
-        self._origin = (monotonic(), start_ns)
+        self._origin: tuple[float, int] | None = None  # when it was first asked, and what it said
         self.reached_ns = start_ns
-        if speed is not None:  # waits can be told from it: the clock is that of all processes here
-            paired = {"market_ns": start_ns, "monotonic_s": self._origin[0], "speed": speed}
-            _log.info("market time begins", extra=paired)
 
     @property
     def paced(self) -> bool:
@@ -37,6 +34,9 @@ class MarketClock:
     def now_ns(self) -> int:
         if self._speed is None:
             return self.reached_ns
+        if self._origin is None:  # until then a tape may be read again, which takes its time
+            self._begin(self._speed)
+        assert self._origin is not None
         started_s, start_ns = self._origin
         return max(self.reached_ns, start_ns + int((monotonic() - started_s) * self._speed * 1e9))
 
@@ -51,3 +51,9 @@ class MarketClock:
     def run_on(self) -> None:
         """The tape is over: from now on real time goes by."""
         self._speed, self._origin = 1.0, (monotonic(), self.reached_ns)
+
+    def _begin(self, speed: float) -> None:
+        self._origin = (monotonic(), self.reached_ns)
+        # Waits can be told from it: the monotonic clock is that of all processes of a machine.
+        paired = {"market_ns": self.reached_ns, "monotonic_s": self._origin[0], "speed": speed}
+        _log.info("market time begins", extra=paired)

@@ -167,6 +167,8 @@ def _damage(store: Path) -> str | None:
         try:
             with closing(sqlite3.connect(file)) as db:
                 found = db.execute("PRAGMA quick_check(1)").fetchone()[0]
+                if not db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                    found = "it is empty"
         except sqlite3.DatabaseError as error:
             found = str(error)
         if found != "ok":

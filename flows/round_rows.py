@@ -155,7 +155,9 @@ class LiveRows:
             return Due(market, now_ns, now_ns + 1)
         market.seq[:] = np.arange(self.position, self.position + n)
         self.position += n
-        market.ts_recv_ns[:] = strictly_rising(market.ts_recv_ns, after_ns=self.clock.reached_ns)
+        # A wall clock that is behind the log must not take time back.
+        after_ns = np.maximum(market.ts_recv_ns, self.clock.reached_ns + 1)
+        market.ts_recv_ns[:] = np.maximum.accumulate(after_ns)
         last_ns = int(market.ts_recv_ns[-1])
         now_ns = max(self.clock.now_ns(), last_ns)
         whole = bool(market.flags[-1] & Flag.MSG_LAST)
@@ -171,12 +173,3 @@ class LiveRows:
 
     def close(self) -> None:
         self._feed.close()
-
-
-def strictly_rising(
-    ts_ns: "np.ndarray[tuple[int], np.dtype[np.int64]]", *, after_ns: int
-) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
-    """Times that rise by at least 1 ns from row to row, all behind `after_ns`, none earlier."""
-    steps = np.arange(ts_ns.size)
-    floor = np.maximum(ts_ns - steps, after_ns + 1)
-    return np.maximum.accumulate(floor) + steps

@@ -33,7 +33,7 @@ from flows.store.copy import follow
 from flows.warm_up import warm_up
 from schemas.instruments import InstrumentTable
 from schemas.topics import MARKET, QUARANTINE
-from venues.feed import Feed
+from venues.feed import Feed, LiveFeed
 
 EPOCH = timedelta(seconds=1)  # between snapshots
 BATCH_ROWS = 8192
@@ -97,7 +97,7 @@ def run_stage(log: Log, name: str, *, lanes: Sequence[int], folder: Path, meter:
 
 def run_ingest(
     log: Log,
-    feed: Feed,
+    feed: Feed | LiveFeed,
     record: RunRecord,
     *,
     texts: Mapping[str, str],
@@ -130,7 +130,7 @@ def run_store(log: Log, folder: Path, meter: Meter) -> Ended:
 def _ingest_flow(
     source: RoundSource,
     sink: LaneSink,
-    feed: Feed,
+    feed: Feed | LiveFeed,
     numbering: Numbering,
     record: RunRecord,
     meter: Meter,

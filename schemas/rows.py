@@ -258,10 +258,11 @@ def from_batch(table: type[Rows], batch: pa.RecordBatch) -> Rows:
     """
     if not batch.schema.equals(arrow_schema(table)):
         raise ValueError(f"not the columns of {table.__name__}: {batch.schema.names}")
-    for field, column in zip(batch.schema, batch.columns, strict=True):
-        if not field.nullable and column.null_count:
-            raise ValueError(f"{column.null_count} nulls in {field.name}, which is never null")
-    columns = (batch.column(i).to_numpy(zero_copy_only=False) for i in range(batch.num_columns))
+    arrays = batch.columns
+    for (name, dtype), array in zip(dtypes(table).items(), arrays, strict=True):
+        if dtype.kind != "f" and array.null_count:
+            raise ValueError(f"{array.null_count} nulls in {name}, which is never null")
+    columns = (array.to_numpy(zero_copy_only=False) for array in arrays)
     return table(*(_owned(column) for column in columns))
 
 

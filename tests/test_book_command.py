@@ -108,7 +108,8 @@ CROSSING = line(99, BID | {"changes": [["buy", "105", "1"]]})
 DIGIT = json.loads(json.dumps(kraken()[8]).replace('"8.0"', '"8.1"'))
 SUM = [1, {"b": [["0.05", "8.0", "1700000000.0"]], "c": "1"}, "book-10", "XBT/EUR"]
 GOOD = binance()
-CROSSED = ["crossings"]
+CROSSED, AUDIT, OPEN = ["crossings"], ["snapshots"], "unprovable"
+WRONG = json.loads(json.dumps(snapshot(N)).replace('["98", "2"]', '["97", "2"]'))
 # fmt: off
 CASES = [  # what happens, name, lines; exit code, checks that failed and that passed, book's state
     ("nothing",               B, GOOD,                                      0, [], BOTH, "synced"),
@@ -119,6 +120,8 @@ CASES = [  # what happens, name, lines; exit code, checks that failed and that p
     ("one is late",           B, at(GOOD, 8, change(4), change(2)),         0, [], BOTH, "synced"),
     ("one cannot be read",    B, at(GOOD, 8, change(4, price="-1")),        1, SEQ, QUOTES, "gap"),
     ("a snapshot mends it",   B, at(without(GOOD, 8), 20, snapshot(10)),  1, SEQ, QUOTES, "synced"),
+    ("a snapshot agrees",     B, [*GOOD, snapshot(N)],            0, [], [*BOTH, *AUDIT], "synced"),
+    ("a snapshot differs",    B, [*GOOD, WRONG],                          1, AUDIT, BOTH, "synced"),
     ("an unknown type",       B, [*GOOD, line(99, {"e": "noise"})],         0, [], BOTH, "synced"),
     ("a quote differs",       B, at(GOOD, LAST - 1, quote(N, size=7)),    1, QUOTES, SEQ, "synced"),
     ("one at the start",      B, at(GOOD, 3, quote(2, size=7)),             0, [], BOTH, "synced"),
@@ -128,9 +131,9 @@ CASES = [  # what happens, name, lines; exit code, checks that failed and that p
     ("checksums",             K, kraken(),                                  0, [], SUMS, "synced"),
     ("one checksum is wrong", K, at(kraken(), 8, line(8, SUM)),      1, SUMS, [], "checksum_fail"),
     ("one digit is wrong",    K, at(kraken(), 8, DIGIT),             1, SUMS, [], "checksum_fail"),
-    ("nothing is provable",   C, coinbase(),                                2, [], [], "unprovable"),
-    ("a loss is not seen",    C, without(coinbase(), 8),                    2, [], [], "unprovable"),
-    ("the book is crossed",   C, [*coinbase(), CROSSING],                  1, CROSSED, [], "crossed"),
+    ("nothing is provable",   C, coinbase(),                                2, [], [], OPEN),
+    ("a loss is not seen",    C, without(coinbase(), 8),                    2, [], [], OPEN),
+    ("the book is crossed",   C, [*coinbase(), CROSSING],                1, CROSSED, [], "crossed"),
 ]
 # fmt: on
 
@@ -421,3 +424,34 @@ def test_a_message_that_is_taken_out_is_missed(tmp_path: Path, data_path: Find, 
 def test_every_line_of_a_recording_is_counted(data_path: Find) -> None:
     path = data_path("raw/adapters/message_examples.jsonl.zst")
     assert report_of(path).frames == sum(1 for _ in recorded(path))
+
+
+def test_no_count_depends_on_how_much_is_read_at_once(
+    tmp_path: Path, data_path: Find, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recordings = [
+        write(tmp_path / "binance_usdm_X.jsonl.zst", at(without(GOOD, 8), 20, snapshot(10))),
+        data_path("raw/adapters/binance_usdm_multi_20210722T2225.jsonl.zst"),
+        data_path("raw/adapters/kraken_futures_v1_20210722T2302.jsonl.zst"),
+        tape(tmp_path / "book" / "x.parquet", [*CHAIN[:5], *CHAIN[6:]]),
+    ]
+    quotes_tape(tmp_path / "quotes" / "x.parquet", CHAIN)
+    whole = verified(*recordings)
+    monkeypatch.setattr("venues.verify.books.CHUNK_ROWS", 3)
+    monkeypatch.setattr("venues.verify.tape.CHUNK_ROWS", 3)
+    assert verified(*recordings) == whole
+
+
+def test_a_connection_that_numbers_its_frames_begins_anew(tmp_path: Path) -> None:
+    """Bitfinex counts the frames of a connection from 1; the second is not older than the first."""
+    connect = {"recv_ns": MS * 1_000_000, "dir": "connect", "url": "/ws/2"}
+    told = {"event": "subscribed", "channel": "book", "chanId": 5, "symbol": "tBTCUSD"}
+    once: list[Line | bytes] = [
+        connect, line(0, told | {"prec": "P0"}), line(1, [5, [[99, 1, 1], [101, 1, -1]], 1]),
+        *(line(k, [5, [99, 1, k], k]) for k in range(2, 9)),
+    ]  # fmt: skip
+    found = report_of(write(tmp_path / "bitfinex_X.jsonl.zst", [*once, *once]))
+    assert (found.outcome, found.check("sequence").good) == ("passed", 14)
+    assert found.books[0].snapshots == 2
+    found = report_of(write(tmp_path / "bitfinex_X.jsonl.zst", [*once, *without(once, 5)]))
+    assert (found.outcome, found.books[0].gaps, found.books[0].state) == ("failed", 1, "gap")

@@ -113,7 +113,7 @@ def test_residual_against_the_regression_of_the_bars_before() -> None:
 
 
 # fmt: off
-LAST_BARS = [  # after 400 bars that move 2 ticks per unit, volume up to 10: the last bar; absorption
+LAST_BARS = [  # after 400 bars of 2 ticks per unit and volumes up to 10: the last one; absorption
     ("buying of high volume, no move",    (9.9, 0),    -1.0),
     ("selling of high volume, no move",   (-9.9, 0),    1.0),
     ("it moves a tick",                   (9.9, 1),    -1.0),

@@ -1,4 +1,4 @@
-"""Promise: a live feed refuses by name what it cannot serve, and its clock and watches are exact."""
+"""Promise: a live feed refuses by name what it cannot serve; its clock and watches are exact."""
 
 from dataclasses import replace
 from typing import Any
@@ -21,7 +21,7 @@ from venues.live.venue import Steps
 from venues.live.watch import BookWatch, Due
 
 S_NS = 1_000_000_000
-PACE = Pace(patience_s=5.0, tries_max=3, too_old_s=0.5, frozen_s=10.0, calm_s=60.0)
+PACE = Pace(patience_s=5.0, tries_max=3, too_old_s=0.5, frozen_s=10.0, crossed_s=2.0)
 
 # fmt: off
 REFUSED: list[tuple[str, list[str], str]] = [  # what is asked for, and what is said
@@ -197,6 +197,12 @@ WATCHED: list[tuple[str, list[tuple[float, Any, Due]]]] = [
     ("frozen", [
         (0, "opened", Due.NOTHING), (1, "taken", Due.NOTHING), (5, "traded", Due.NOTHING),
         (14, "traded", Due.NOTHING), (15.1, None, Due.FROZEN)]),
+    ("crossed", [
+        (0, "opened", Due.NOTHING), (1, "taken", Due.NOTHING), (5, "crossed", Due.NOTHING),
+        (6, "crossed", Due.NOTHING), (7.1, None, Due.CROSSED)]),
+    ("crossed for a moment", [
+        (0, "opened", Due.NOTHING), (1, "taken", Due.NOTHING), (5, "crossed", Due.NOTHING),
+        (6, "uncrossed", Due.NOTHING), (50, None, Due.NOTHING)]),
     ("a trade follows its change", [
         (0, "opened", Due.NOTHING), (1, "taken", Due.NOTHING), (5, "changed", Due.NOTHING),
         (5.5, "traded", Due.NOTHING), (50, None, Due.NOTHING)]),
@@ -274,7 +280,8 @@ NO_LISTS: list[tuple[str, Any, bytes]] = [
     ("no JSON",       kraken_steps,   b"<html>"),
     ("an error",      binance_steps,  b'{"code":-1121,"msg":"Invalid symbol."}'),
     ("no filter",     binance_steps,  b'{"symbols":[{"symbol":"BTCUSDT","filters":[]}]}'),
-    ("a step of 0",   coinbase_steps, b'{"id":"BTCUSDT","quote_increment":"0.0","base_increment":"1"}'),
+    ("a step of 0",   coinbase_steps,
+     b'{"id":"BTCUSDT","quote_increment":"0.0","base_increment":"1"}'),
     ("many decimals", bitstamp_steps,
      b'[{"url_symbol":"BTCUSDT","base_decimals":99,"counter_decimals":2}]'),
 ]

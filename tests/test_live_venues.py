@@ -225,6 +225,23 @@ def test_loss_that_nothing_proves_is_never_called_synced_and_ends_with_the_audit
         assert reader.counts.gaps == reader.counts.checksum_fails == 0
 
 
+@pytest.mark.parametrize("venue", UNPROVEN)
+def test_loss_that_crosses_the_book_is_told_and_mended(venue: str, serve: Any) -> None:
+    server = serve(one_market(venue))
+    with Reader(server, pace=replace(FAST, crossed_s=0.1)) as reader:
+        reader.begin()
+        server.play(8)
+        reader.until(reader.is_true)
+        server.deliver_text(server.crossing())
+        reader.until(lambda: S.CROSSED in reader.states())
+        reader.until(lambda: reader.counts.crossed == 1)
+        server.next_change()
+        reader.finish()
+        good = S.UNPROVABLE
+        assert reader.states() == [S.RESYNC, good, S.CROSSED, S.GAP, S.RESYNC, good]
+        assert BookReason.CROSSED in reader.reasons()
+
+
 @each_venue
 def test_lost_connection_is_told_and_opened_anew(venue: str, serve: Any) -> None:
     server = serve(one_market(venue))

@@ -198,6 +198,14 @@ class VenueServer:
         """The first market's snapshot as it would be sent."""
         return self._snapshot(self.script.names[0])
 
+    def crossing(self) -> bytes:
+        """A bid at the best ask that the venue never had, or whose end was lost."""
+        name = self.script.names[0]
+        truth = self.truths[name]
+        at_ns = max(self._at_ns, truth.number * 1000) + 1000
+        step = Change(name, at_ns, [(truth.levels()[1][0][0], "9.0")], [])
+        return self.tongue.change(step, Truth(truth.number))
+
     def n_messages(self, n_sent: int) -> int:
         """Book messages with rows among the first frames sent, contained ones left out."""
         sync = Synchroniser(self._parser.venue)

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Collection, Mapping
 
-from confluent_kafka import KafkaError, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka import Message as Raw
 
 from flows.log.api import Fetched, Partition
@@ -14,6 +14,8 @@ from flows.log.message import Message
 FETCH_MESSAGES = 1_000  # per call of the consumer, which takes 1.5 us each
 HELD_BYTES_MAX = 8 * 1024 * 1024  # fetched and not yet asked for, per partition; then it is paused
 HELD_BYTES_MIN = 2 * 1024 * 1024  # and resumed here
+
+ASK_S = 1.0
 
 _Held = tuple[int, Message | None]  # offset after it, or of the end of the log where None
 
@@ -51,8 +53,13 @@ class KafkaReader:
         return self._next[partition]
 
     def behind(self, partition: Partition) -> int:
-        """As the brokers said with the last fetch."""
-        _, high = self._consumer.get_watermark_offsets(self._there[partition], cached=True)
+        """As the brokers said with the last fetch, or say now where fetching is paused."""
+        there = self._there[partition]
+        try:
+            cached = partition not in self._stopped
+            _, high = self._consumer.get_watermark_offsets(there, ASK_S, cached=cached)
+        except KafkaException:  # they are away; the flow will say so
+            _, high = self._consumer.get_watermark_offsets(there, cached=True)
         return max(0, high - self._next[partition])
 
     def wait(self, seconds: float) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from flows.log.api import Partition
-from flows.log.errors import LogAwayError, LogError
+from flows.log.errors import LogAwayError, LogError, LogLockedError
 from flows.log.kafka_client import (
     ANSWER_TIMEOUT_S,
     HEADER,
@@ -61,6 +61,7 @@ class KafkaStore:
         self._failed: KafkaError | None = None
         self._committed_s: float | None = None  # when the open transaction began; None: none open
         self._undelivered = False
+        self._written: dict[Partition, int] = {}  # last seq that this store has handed over
         self._fenced = fence is not None
         self._producer = self._new_producer(fence)
         if self._fenced:
@@ -78,6 +79,7 @@ class KafkaStore:
         self._undelivered |= bool(messages)
         for message in messages:
             self._produce(message)
+            self._written[(message.topic, message.lane)] = message.last_seq
         self._serve(lambda: self._producer.poll(0))
 
     def flush(self) -> None:
@@ -248,7 +250,24 @@ class KafkaStore:
                 "or may not stand on the log; see that Kafka runs, then start again: what it "
                 "holds is read back"
             )
-        return clear(self._failed, self._servers)
+        failure = clear(self._failed, self._servers)
+        if isinstance(failure, LogLockedError) and self._slept():
+            return LogAwayError(
+                f"{self._servers}: this process, or Kafka, stood still for more than "
+                f"{TRANSACTION_TIMEOUT_S} s, and Kafka has ended its transaction; start it again"
+            )
+        return failure
+
+    def _slept(self) -> bool:
+        """Its transaction is too old, and nobody has written behind it."""
+        begun_s = self._committed_s
+        if begun_s is None or time.monotonic() - begun_s < TRANSACTION_TIMEOUT_S:
+            return False
+        for partition, last_seq in self._written.items():
+            raw = self._asker.last(self._names[partition[0]], partition[1])
+            if raw is not None and parse(raw, partition).last_seq > last_seq:
+                return False
+        return True
 
     def _cause(self, consequence: KafkaError) -> KafkaError:
         """Why a transaction has failed; its messages may be reported as dropped before that."""

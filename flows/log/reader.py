@@ -19,6 +19,7 @@ from schemas.kinds import Flag
 from schemas.rows import I8, concat, take
 
 MESSAGES_PER_POLL = 16  # per partition: at most 32,768 rows, 9 MB, beyond the buffer's bound
+BUFFER_CHUNKS = 512  # the same for small messages, of which each costs 10 kB
 BUFFER_WINDOWS = 2  # an input that is this many windows ahead waits for the others
 NEVER_NS = -(2**63)
 ALWAYS_NS = 2**63 - 1
@@ -81,6 +82,7 @@ class LaneReader:
         }
         self._merge = merge and len(inputs) > 1  # one input alone is in order by itself
         self._ends = ends
+        self._turn = -1
         self._reader = log.reader({p: i.position.offset for p, i in self._inputs.items()})
         self._close_inputs()
 
@@ -121,9 +123,12 @@ class LaneReader:
         self._reader.close()
 
     def _window_each(self, max_rows: int) -> Window:
+        """Of some inputs, another first each time: none waits until the others are read."""
         found: Window = {}
         left = max_rows
-        for partition, each in self._inputs.items():
+        inputs = list(self._inputs.items())
+        self._turn = (self._turn + 1) % len(inputs)
+        for partition, each in inputs[self._turn :] + inputs[: self._turn]:
             rows = each.pop(ALWAYS_NS, left) if left > 0 else None
             if rows is not None:
                 found[partition] = rows
@@ -132,7 +137,7 @@ class LaneReader:
 
     def _poll(self, max_rows: int) -> None:
         limit = BUFFER_WINDOWS * max_rows
-        paused = {p for p, i in self._inputs.items() if i.closed or i.n_rows >= limit}
+        paused = {p for p, i in self._inputs.items() if i.closed or i.is_full(limit)}
         if len(paused) == len(self._inputs):
             return
         for offset, message in self._reader.poll(MESSAGES_PER_POLL, paused):
@@ -200,6 +205,10 @@ class _Input:
         self.n_rows += ts_ns.size
         self.read_seq, self.read_ts_ns = message.last_seq, int(ts_ns[-1])
         self.ended = _ends_lane(rows)
+
+    def is_full(self, rows: int) -> bool:
+        """Enough is held for the windows to come."""
+        return self.n_rows >= rows or len(self.chunks) >= BUFFER_CHUNKS
 
     def times_until(self, bound_ns: int, limit: int) -> list[I8]:
         """Times of the buffered rows up to the bound; more than `limit` if there are more."""

@@ -22,6 +22,7 @@ LOGGED = 20  # frames in quarantine that are logged for each connection; all are
 
 _log = logging.getLogger(__name__)
 _REPLACED = (Verdict.DUPLICATE, Verdict.STALE)
+_LOST = {Due.FROZEN: BookReason.STALE, Due.CROSSED: BookReason.CROSSED}
 _USED = (Verdict.OK, Verdict.UNPROVABLE)
 
 
@@ -50,7 +51,8 @@ class Counts:
     gaps: int = 0  # changes that the venue's numbers prove missing
     checksum_fails: int = 0
     broken: int = 0  # book messages that could not be read
-    frozen: int = 0
+    frozen: int = 0  # books that stayed silent while their markets traded
+    crossed: int = 0  # books that stayed crossed
     snapshots: int = 0
     too_old: int = 0  # snapshots that did not reach the changes held
     asked: int = 0  # snapshots asked for because a book was lost
@@ -99,7 +101,7 @@ class Connection:
                 self._tell(book, at_ns, BookEvent.RESYNC, self._why[book])
             return []
         self.counts.lost_connections += 1
-        made = self._settle(self._sync.flush(), at_ns)
+        made = []
         self._begin()
         at_ns = self._stamp(at_ns)
         for book, watch in enumerate(self._watches):
@@ -113,13 +115,19 @@ class Connection:
         for book in range(len(self.names)):
             self._tell(book, at_ns, BookEvent.ALIVE)
 
+    def topped(self, book: int, at_ns: int, *, crossed: bool) -> None:
+        """What the top of a book was after a message."""
+        watch = self._watches[book]
+        (watch.crossed if crossed else watch.uncrossed)(at_ns)
+
     def look(self, now_ns: int) -> None:
         """Do what is due by now; call it often."""
         for book, watch in enumerate(self._watches):
             due = watch.due(now_ns)
-            if due is Due.FROZEN:
-                self.counts.frozen += 1
-                self._lose(book, self._stamp(now_ns), BookEvent.GAP, BookReason.STALE)
+            if due in _LOST:
+                self.counts.frozen += due is Due.FROZEN
+                self.counts.crossed += due is Due.CROSSED
+                self._lose(book, self._stamp(now_ns), BookEvent.GAP, _LOST[due])
                 due = watch.due(now_ns)
             if due is Due.ASK:
                 self.counts.asked += 1

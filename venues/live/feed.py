@@ -4,12 +4,13 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from operators.arrays import I2, I4, I8
+from operators.market.books.l2 import L2Books
 from operators.market.books.l2_state import BookTerms
 from operators.market.books.status import BookEventRows, BookStatus, BookStatusRows, to_market
 from operators.market.books.words import BookEvent, BookReason, BookState
@@ -36,7 +37,21 @@ TICK_NS = 100_000_000  # 0.1 s: how late a stale book may be told
 _GOOD = (int(BookState.SYNCED), int(BookState.UNPROVABLE))
 _BEFORE, _ROWS, _BEHIND = 0, 1, 2  # where status rows stand beside the rows of their message
 
+_LOSES = {  # events after which a book ignores changes until a snapshot
+    BookEvent.GAP: BookState.GAP,
+    BookEvent.CHECKSUM_FAIL: BookState.CHECKSUM_FAIL,
+    BookEvent.RESYNC: BookState.RESYNC,
+    BookEvent.HALT: BookState.HALTED,
+}
+
 _log = logging.getLogger(__name__)
+
+
+class _Event(NamedTuple):
+    """What happened to a book, and which it is."""
+
+    at: int  # entry of the index
+    told: Happened
 
 
 class LiveFeed:
@@ -106,6 +121,10 @@ class LiveFeed:
         self._source_rows = np.zeros(len(self._connections), np.int64)
         self.terms, self._status = self._books()
         self._status_state = self._status.initial()
+        self._l2 = L2Books(self.table.arrays(), self.terms)
+        self._l2_state = self._l2.initial()
+        self._l2.step(self._l2_state, empty(MarketRows))  # compiled before frames wait for it
+        self._status.step(self._status_state, empty(BookEventRows))
         self._held: MarketRows | None = None
 
     @property
@@ -173,9 +192,12 @@ class LiveFeed:
             self._connections[k].alive(self._last_ns)
         # What still waits was received before now: nothing of ours may be stamped ahead of it.
         now_ns = max(self._clock.now_ns(), self._last_ns) if drained else self._last_ns
+        rows, events = self._rows(frames), self._events()
+        crossed = self._crossed(rows, events)
         for connection in self._connections:
             connection.look(now_ns)
-        parts = [part for part in (self._rows(frames), self._statuses(now_ns)) if part.seq.size]
+        statuses = self._statuses(now_ns, events + self._events(), crossed)
+        parts = [part for part in (rows, statuses) if part.seq.size]
         jump_ns = self._clock.jump_ns()
         if jump_ns:
             parts.append(self._jumped(jump_ns, self._stamp(now_ns)))
@@ -200,23 +222,49 @@ class LiveFeed:
             source=source, source_row=source_row,
         )  # fmt: skip
 
-    def _statuses(self, now_ns: int) -> MarketRows:
-        """Status rows of what happened to books; without news the clock moves them."""
-        events: list[tuple[int, Happened]] = []
+    def _events(self) -> list[_Event]:
+        """What happened to books since this was asked, in order."""
+        found = []
         for k, connection in enumerate(self._connections):
             first = int(self._index.first[k])
-            events += [(first + one.book, one) for one in connection.happened]
+            found += [_Event(first + one.book, one) for one in connection.happened]
             connection.happened.clear()
+        return sorted(found, key=lambda event: event.told.ts_recv_ns)
+
+    def _crossed(self, rows: MarketRows, events: list[_Event]) -> set[tuple[int, int]]:
+        """Books and times at which they are crossed, of the same books that features have."""
+        lost = [event for event in events if event.told.event in _LOSES]
+        marks = empty(MarketRows, len(lost))
+        marks.kind[:], marks.source[:] = Kind.BOOK_STATUS, -1
+        for i, event in enumerate(lost):
+            marks.lane[i], marks.symbol[i] = self._index.place(event.at)
+            marks.ts_recv_ns[i], marks.code[i] = event.told.ts_recv_ns, _LOSES[event.told.event]
+        if rows.seq.size + len(lost) == 0:
+            return set()
+        self._l2_state, tops = self._l2.step(self._l2_state, _in_order([rows, marks]))
+        found: set[tuple[int, int]] = set()
+        columns = (tops.lane, tops.symbol, tops.ts_recv_ns, tops.crossed)
+        for lane, symbol, at_ns, crossed in zip(*(each.tolist() for each in columns), strict=True):
+            k, book, at = self._index.of_place[lane, symbol]
+            self._connections[k].topped(book, at_ns, crossed=bool(crossed))
+            if crossed:
+                found.add((at, at_ns))
+        return found
+
+    def _statuses(
+        self, now_ns: int, events: list[_Event], crossed: set[tuple[int, int]]
+    ) -> MarketRows:
+        """Status rows of what happened to books; without news the clock moves them."""
         if not events and now_ns < self._ticked_ns + TICK_NS:
             return empty(MarketRows)
-        events.sort(key=lambda event: event[1].ts_recv_ns)
         self._ticked_ns = now_ns
-        n = len(events)
+        told = [step for event in events for step in _with_crossed(event, crossed)]
+        n = len(told)
         rows = empty(BookEventRows, n + 1)
         rows.symbol[n], rows.event[n] = NO_SYMBOL, BookEvent.ALIVE  # the time alone
         rows.ts_event_ns[n] = rows.ts_recv_ns[n] = max(now_ns, self._last_ns)
-        for i, (at, one) in enumerate(events):
-            rows.lane[i], rows.symbol[i] = self._index.lane[at], self._index.symbol[at]
+        for i, (at, one) in enumerate(told):
+            rows.lane[i], rows.symbol[i] = self._index.place(at)
             rows.ts_event_ns[i] = rows.ts_recv_ns[i] = one.ts_recv_ns
             rows.event[i], rows.reason[i] = one.event, one.reason
         self._status_state, found = self._status.step(self._status_state, rows)
@@ -275,21 +323,27 @@ class LiveFeed:
 
 
 class _Index(NamedTuple):
-    """From a connection's symbols to the table: entry first[connection] + symbol."""
+    """From a connection's symbols to the table and back: entry first[connection] + symbol."""
 
     first: I8
     lane: I2
     symbol: I4
+    of_place: dict[tuple[int, int], tuple[int, int, int]]  # connection, its symbol, and the entry
+
+    def place(self, at: int) -> tuple[int, int]:
+        return int(self.lane[at]), int(self.symbol[at])
 
     @classmethod
     def of(cls, connections: Sequence[Connection], table: InstrumentTable) -> "_Index":
         places = {(one.venue, one.name): (one.lane, one.symbol) for one in table.instruments}
         keys = [(each.venue.name, name) for each in connections for name in each.names]
         sizes = [len(each.names) for each in connections]
+        owners = [(k, book) for k, size in enumerate(sizes) for book in range(size)]
         return cls(
             np.cumsum([0, *sizes[:-1]], dtype=np.int64),
             np.array([places[key][0] for key in keys], np.int16),
             np.array([places[key][1] for key in keys], np.int32),
+            {places[key]: (*owners[at], at) for at, key in enumerate(keys)},
         )
 
 
@@ -325,6 +379,16 @@ def _in_order(parts: list[MarketRows]) -> MarketRows:
     good = np.isin(rows.code, _GOOD)
     place = np.where(rows.kind != Kind.BOOK_STATUS, _ROWS, np.where(good, _BEHIND, _BEFORE))
     return take(rows, np.lexsort((place, rows.ts_recv_ns)))
+
+
+def _with_crossed(event: _Event, crossed: set[tuple[int, int]]) -> Iterator[tuple[int, Happened]]:
+    """A message that leaves its book crossed says so; a snapshot is one, and crossed."""
+    at, told = event.at, event.told
+    is_crossed = (at, told.ts_recv_ns) in crossed
+    if not (is_crossed and told.event is BookEvent.MESSAGE):
+        yield at, told
+    if is_crossed and told.event in (BookEvent.MESSAGE, BookEvent.SNAPSHOT):
+        yield at, Happened(told.book, told.ts_recv_ns, BookEvent.CROSSED)
 
 
 def _digest(connection: Connection) -> str:

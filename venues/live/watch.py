@@ -1,8 +1,8 @@
 """When does one book need a snapshot? A state machine with the time as an argument.
 
 A lost book asks at once, then with growing patience, and is halted when snapshots do not help. A
-synced book asks where its feed proves nothing, once per audit, and when it stays silent while its
-market trades: every trade changes a book, so that a silent one is frozen.
+synced book asks once per audit where its feed proves nothing. It is lost when it stays crossed, and
+when it stays silent while its market trades: every trade changes a book.
 """
 
 from enum import Enum
@@ -21,7 +21,8 @@ class Due(Enum):
     ASK = 1  # a snapshot: the book is lost
     AUDIT = 2  # a snapshot: nothing proves that the book is right
     FROZEN = 3  # trades without changes: the book is lost from here on
-    HALT = 4  # snapshots do not help
+    CROSSED = 4  # its bid has not been below its ask for too long: lost as well
+    HALT = 5  # snapshots do not help
 
 
 class BookWatch:
@@ -47,7 +48,7 @@ class BookWatch:
         self._ask_ns = NEVER_NS
         self._reaches = -1  # the number that a snapshot must reach, -1 for any
         self._synced_ns = self._audited_ns = self._changed_ns = 0
-        self._traded_ns = NEVER_NS
+        self._traded_ns = self._crossed_ns = NEVER_NS
 
     def opened(self, now_ns: int) -> None:
         """A new connection; its snapshot comes by itself, or once a change waits for it."""
@@ -82,11 +83,19 @@ class BookWatch:
         """A snapshot is in the book."""
         if not self.synced:
             self._synced_ns = now_ns
-        self.synced, self._reaches, self._traded_ns = True, -1, NEVER_NS
+        self.synced, self._reaches = True, -1
+        self._traded_ns = self._crossed_ns = NEVER_NS
         self._audited_ns = self._changed_ns = now_ns
 
     def changed(self, now_ns: int) -> None:
         self._changed_ns, self._traded_ns = now_ns, NEVER_NS
+
+    def crossed(self, now_ns: int) -> None:
+        """After a change its bid is not below its ask."""
+        self._crossed_ns = min(self._crossed_ns, now_ns)
+
+    def uncrossed(self, now_ns: int) -> None:
+        self._crossed_ns = NEVER_NS
 
     def traded(self, now_ns: int) -> None:
         if self._traded_ns == NEVER_NS and now_ns - self._changed_ns > BEFORE_NS:
@@ -113,6 +122,8 @@ class BookWatch:
             self._tries = 0
         if now_ns - self._traded_ns > self._pace.frozen_s * S_NS:
             return Due.FROZEN
+        if now_ns - self._crossed_ns > self._pace.crossed_s * S_NS:
+            return Due.CROSSED
         if self._audit_ns and now_ns - self._audited_ns > self._audit_ns:
             self._audited_ns = now_ns
             return Due.AUDIT

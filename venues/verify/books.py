@@ -36,6 +36,7 @@ class Rebuilding:
     state: BookState = BookState.NONE
     depth: int = 0
     number: int = -1  # of the last change that could not be applied
+    applied: int = -1  # number of the last message that could
     evidence: Evidence = field(default_factory=Evidence)
 
     @property
@@ -164,6 +165,7 @@ class VenueBooks:
                 one.lose(BookState.GAP, BookReason.SEQUENCE_GAP)
             return
         if book.snapshot:
+            self._compare(one, book, place)
             found.snapshots += 1
             one.number = -1
             if book.depth != one.depth:
@@ -178,8 +180,22 @@ class VenueBooks:
             found.checksum_fails += 1
             found.fault(f"first at {said(place)}")
             return
+        one.applied = book.link.last if book.link else -1
         proven = verdict == Verdict.OK and self.venue.proof.provable
         one.state = BookState.SYNCED if proven else BookState.UNPROVABLE
+
+    def _compare(self, one: Rebuilding, snapshot: Book, place: Place) -> None:
+        """A further snapshot that has the number of the book's last message must be the book."""
+        if one.is_lost or one.book.by_order or snapshot.link is None:
+            return
+        if snapshot.link.last != one.applied or one.applied < 0:
+            return
+        self._apply()
+        found = one.evidence
+        found.audits += 1
+        if not one.book.agrees(snapshot):
+            found.audits_failed += 1
+            found.fault(f"first at {said(place)}")
 
     def _unreadable(self, symbol: int, fault: str) -> None:
         if symbol != NO_SYMBOL and not any(key[0] == symbol for key in self.books):

@@ -22,6 +22,8 @@ class Evidence:
     unreadable: int = 0  # messages of the book that were quarantined
     checksums: int = 0
     checksum_fails: int = 0
+    audits: int = 0  # further snapshots that have the number of the message before
+    audits_failed: int = 0
     synced: int = 0  # messages after which the book could be used
     crossed: int = 0
     outside: int = 0
@@ -60,6 +62,7 @@ def checks_of(found: Evidence, proof: Proof, rule: Tolerance) -> tuple[Check, ..
         _sequence(found, proof),
         _checksums(found, proof),
         _quotes(found, rule),
+        _snapshots(found),
         _crossings(found, rule),
     )
 
@@ -101,7 +104,7 @@ def _of_venue(
 
 _COUNTS = (
     "snapshots", "chained", "unnumbered", "without_base", "gaps", "unreadable", "checksums",
-    "checksum_fails", "synced", "crossed", "outside", "quotes",
+    "checksum_fails", "audits", "audits_failed", "synced", "crossed", "outside", "quotes",
 )  # fmt: skip
 _COMPARED = ("compared", "equal", "early", "unsynced", "late", "settling")
 _WORST_FIRST = (Outcome.FAILED, Outcome.PASSED, Outcome.UNVERIFIED)
@@ -171,6 +174,18 @@ def _quotes(found: Evidence, rule: Tolerance) -> Check:
     if told.first_difference is not None:
         says += f"; first: {_difference(told.first_difference)}"
     return Check("quotes", Outcome.FAILED, says, told.compared, told.equal)
+
+
+def _snapshots(found: Evidence) -> Check:
+    good = found.audits - found.audits_failed
+    if found.audits_failed:
+        says = f"{found.audits_failed:,} of {found.audits:,} differ from the book; "
+        return Check("snapshots", Outcome.FAILED, says + found.first_fault, found.audits, good)
+    if found.audits:
+        says = f"{_n(found.audits, 'further snapshot')} show the book"
+        return Check("snapshots", Outcome.PASSED, says, found.audits, good)
+    says = "no further snapshot has the number of a message"
+    return Check("snapshots", Outcome.UNVERIFIED, says)
 
 
 def _crossings(found: Evidence, rule: Tolerance) -> Check:

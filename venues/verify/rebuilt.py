@@ -1,15 +1,19 @@
 """One instrument's book, rebuilt by the desk's own operators, by level or order by order."""
 
+import math
+
 import numpy as np
 
 from operators.market.books.l2 import BookTopRows, L2Books
-from operators.market.books.l2_state import BookTerms
+from operators.market.books.l2_state import BookTerms, covered, levels
 from operators.market.books.l3 import L3Books, OrderTopRows
+from operators.market.books.sides import ASK, BID
 from operators.market.books.words import BookReason, BookState
 from schemas.instruments import Instrument, InstrumentKind, InstrumentTable
 from schemas.kinds import Kind
 from schemas.rows import I8, U1, MarketRows, empty
 from venues.frames.orders import order_rows
+from venues.frames.parsed import Book
 from venues.verify.quotes import Tops
 
 
@@ -59,11 +63,11 @@ class RebuiltBook:
                 self.held, self.evicted = int(orders.n_orders[-1]), int(orders.evicted[-1])
                 self.ghosts, self.unknown = int(orders.ghosts[-1]), int(orders.unknown[-1])
         elif self._l2 is not None:
-            self._l2, levels = self._levels.step(self._l2, rows)
-            tops = tops_of(levels)
-            if levels.seq.size:
-                self.held = int(levels.n_bids[-1] + levels.n_asks[-1])
-                self.evicted = int(levels.evicted[-1])
+            self._l2, made = self._levels.step(self._l2, rows)
+            tops = tops_of(made)
+            if made.seq.size:
+                self.held = int(made.n_bids[-1] + made.n_asks[-1])
+                self.evicted = int(made.evicted[-1])
         tops = tops._replace(since=self._count_since(tops.snapshot))
         self.messages += tops.seq.size
         self.synced += int(np.count_nonzero(tops.synced))
@@ -72,6 +76,26 @@ class RebuiltBook:
         if tops.seq.size:
             self.crossed_at_end = bool(tops.crossed[-1])
         return tops
+
+    def agrees(self, snapshot: Book) -> bool:
+        """Whether a snapshot of the venue shows what the book has, as far as both know.
+
+        Only of a usable book by level; the snapshot's levels may be fewer than the book's.
+        """
+        if self._l2 is None:
+            raise ValueError("a book of orders has no levels to compare")
+        for s, shown in ((BID, snapshot.bids), (ASK, snapshot.asks)):
+            price, qty = np.empty(len(shown)), np.empty(len(shown))
+            n = levels(self._l2, s, price, qty)
+            ours = dict(zip(price[:n].tolist(), qty[:n].tolist(), strict=True))
+            low, high = sorted((covered(self._l2, s), -math.inf if s == ASK else math.inf))
+            theirs = dict(shown)
+            for each in (ours, theirs):
+                for beyond in [p for p in each if not low <= p <= high]:
+                    del each[beyond]
+            if ours != theirs:
+                return False
+        return True
 
     def _count_since(self, snapshot: U1) -> I8:
         place = np.arange(snapshot.size)

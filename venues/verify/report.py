@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-CHECKS = ("accounts", "sequence", "checksums", "quotes", "crossings")  # in the order of the report
+# In the order of the report.
+CHECKS = ("accounts", "sequence", "checksums", "quotes", "snapshots", "crossings")
 
 
 class Outcome(StrEnum):
