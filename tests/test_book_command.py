@@ -15,7 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
-from venues.frames import Book, FrameFile
+from venues.frames import Book, FrameFile, market_rows
 from venues.frames.files import recorded
 from venues.verify import FileReport, Refusal, exit_code, jobs
 
@@ -283,13 +283,14 @@ def quotes_tape(path: Path, numbers: list[tuple[int | None, int | None]]) -> Pat
 CHAIN: list[tuple[int | None, int | None]] = [(110 + 10 * k, 100 + 10 * k) for k in range(N)]
 # fmt: off
 NONE: list[tuple[int | None, int | None]] = [(None, None)] * N
+SIZES = {"size": [1.0, 1.0, 1.0, 2.0, 3.0, 4.0, 5.0, 77.0, *map(float, range(6, N + 1))]}
 NO_SEQ = {"seq": [None] * (N + 2)}
 NO_PRICE = {"price": [99.0, 101.0, *[99.0] * 7, float("nan"), *[99.0] * 7]}
 TAPES = [  # what happens, the numbers of its changes, other columns; exit code, failed, passed
     ("nothing",              CHAIN,                              {},       0, [], BOTH),
     ("a message is missing", [*CHAIN[:5], *CHAIN[6:]],           {},       1, SEQ, QUOTES),
     ("one comes twice",      [*CHAIN[:5], CHAIN[4], *CHAIN[5:]], {},       0, [], SEQ),
-    ("one is late",          [*CHAIN[:5], CHAIN[2], *CHAIN[5:]], {},       0, [], SEQ),
+    ("one is late",          [*CHAIN[:5], CHAIN[2], *CHAIN[5:]], SIZES,    0, [], BOTH),
     ("without numbers",      NONE,                               NO_SEQ,   2, [], []),
     ("a row is refused",     CHAIN,                              NO_PRICE, 1, SEQ, QUOTES),
 ]
@@ -429,17 +430,34 @@ def test_every_line_of_a_recording_is_counted(data_path: Find) -> None:
 def test_no_count_depends_on_how_much_is_read_at_once(
     tmp_path: Path, data_path: Find, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    quotes_late = [GOOD[0], *(one for k in range(1, N + 1) for one in (change(k), quote(k)))]
     recordings = [
         write(tmp_path / "binance_usdm_X.jsonl.zst", at(without(GOOD, 8), 20, snapshot(10))),
         data_path("raw/adapters/binance_usdm_multi_20210722T2225.jsonl.zst"),
         data_path("raw/adapters/kraken_futures_v1_20210722T2302.jsonl.zst"),
         tape(tmp_path / "book" / "x.parquet", [*CHAIN[:5], *CHAIN[6:]]),
+        write(tmp_path / "binance_usdm_Y.jsonl.zst", quotes_late),
     ]
     quotes_tape(tmp_path / "quotes" / "x.parquet", CHAIN)
     whole = verified(*recordings)
+    assert [one.outcome for one in whole] == ["failed", "passed", "passed", "failed", "passed"]
     monkeypatch.setattr("venues.verify.books.CHUNK_ROWS", 3)
     monkeypatch.setattr("venues.verify.tape.CHUNK_ROWS", 3)
     assert verified(*recordings) == whole
+
+
+def test_accounts_that_do_not_close_fail_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows are counted where they are made, not where they are accounted for."""
+    path = write(tmp_path / "coinbase_X.jsonl.zst", coinbase())
+    monkeypatch.setattr(
+        "venues.verify.books.market_rows", lambda frames: market_rows(list(frames)[1:])
+    )
+    found = report_of(path)
+    assert found.outcome == "failed"
+    said = found.check("accounts").says
+    assert said == "17 rows are accounted for, but 15 were made"
 
 
 def test_a_connection_that_numbers_its_frames_begins_anew(tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ class Connection:
                 self._tell(book, at_ns, BookEvent.RESYNC, self._why[book])
             return []
         self.counts.lost_connections += 1
-        made = []
+        made = self._settle(self._sync.flush(), at_ns)
         self._begin()
         at_ns = self._stamp(at_ns)
         for book, watch in enumerate(self._watches):

@@ -1,0 +1,102 @@
+"""Promise: a live feed's rows reach the log whole, in order and once, also over a restart of ingest.
+
+The venue is a server on this machine that speaks the venue's protocol.
+"""
+
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from flows.encode import encode
+from flows.log.memory import MemoryLog
+from flows.log.stop import STOP
+from flows.rounds import rounds_on
+from operators.features.tier import Features
+from operators.market.gate import Gate
+from schemas.instruments import InstrumentTable
+from schemas.kinds import Flag, Kind
+from schemas.rows import MarketRows, take
+from schemas.topics import MARKET
+from tests.live_cases import FAST, HANG_S, RowBook, rules
+from tests.test_live_venues import NAMES
+from tests.venue_server import VenueServer, made_up
+from tests.worker_desk import rows_of
+from venues.live import LIVE, LiveFeed
+
+CODE = "test"
+
+
+@pytest.mark.parametrize("venue", LIVE)
+def test_a_venue_goes_into_the_log_over_a_restart(venue: str) -> None:
+    script = made_up(venue, NAMES[venue][:1], 60)
+    log = MemoryLog()
+    with VenueServer(script) as server:
+        life(log, server, n_frames=30)
+        begun_again = rows_of(log, MARKET, 0).seq.size
+        table = life(log, server, n_frames=30)
+        rows = rows_of(log, MARKET, 0)
+        np.testing.assert_array_equal(rows.seq, np.arange(rows.seq.size))
+        assert np.all(np.diff(rows.ts_recv_ns) >= 0)
+        second = take(rows, slice(begun_again, None))
+        books = {False: book_of(rows), True: book_of(second)}
+        truth = server.truths[script.names[0]].numbers()
+        assert (books[True].bids, books[True].asks) == truth
+        assert (books[False].bids, books[False].asks) == truth
+    assert {Kind.BOOK, Kind.BOOK_STATUS, Kind.HEARTBEAT} <= {Kind(k) for k in rows.kind}
+    features = Features(table.arrays())
+    _, made = features.step(features.initial(), rows)
+    assert made.seq.size == rows.seq.size
+    ours = np.flatnonzero((rows.source < 0) & (rows.kind == Kind.HEARTBEAT))
+    before = rows.flags[ours[ours > 0] - 1]
+    assert np.all(before & Flag.MSG_LAST)  # nothing of ours stands inside a venue's message
+
+
+def life(log: MemoryLog, server: VenueServer, *, n_frames: int) -> InstrumentTable:
+    """Ingest runs until the venue's frames stand on the log, and dies."""
+    STOP.arm()
+    venue = server.script.venue
+    feed = LiveFeed(
+        [f"{venue}:{name}" for name in server.script.names],
+        venues={venue: rules(server)},
+        pace=FAST,
+    )
+    writer = log.writer()
+    source, numbering = rounds_on(log, writer, feed, speed=None, polled=lambda *told: None)
+    part = source.build_part("rounds", "all", None)
+    gate = Gate(feed.table.arrays(), len(feed.names))
+    state = gate.initial()
+    first = rows_of(log, MARKET, 0)
+    begun = 0 if isinstance(first, list) else first.seq.size
+    played, end_s = 0, time.monotonic() + HANG_S
+    while True:
+        assert time.monotonic() < end_s, f"hangs; {feed.counts}"
+        feed.wait(0.01)
+        for _, parcel in part.next_batch():
+            state, (good, bad) = gate.step(state, parcel.market)
+            assert not bad.seq.size
+            done = numbering.number(replace(parcel, market=good))
+            packed = {lane: place.pack() for lane, place in done.places.items()}
+            writer.append(encode(MARKET, done.market, CODE, positions=packed.__getitem__))
+        if server.n_subscribed and played < n_frames:  # one by one: a snapshot needs a next change
+            server.play()
+            played += 1
+        rows = rows_of(log, MARKET, 0)
+        if played == n_frames and not isinstance(rows, list):
+            book = book_of(take(rows, slice(begun, None)))
+            if book.synced and (book.bids, book.asks) == (
+                server.truths[server.script.names[0]].numbers()
+            ):
+                break
+    part.close()
+    writer.close()
+    return feed.table
+
+
+def book_of(rows: MarketRows) -> RowBook:
+    book = RowBook(10)
+    for k in range(rows.seq.size):
+        if rows.symbol[k] == 0:
+            book.row(rows, k)
+    return book
