@@ -1,4 +1,4 @@
-"""Promise: a live feed's rows reach the log whole, in order and once, also over a restart of ingest.
+"""Promise: a live feed's rows reach the log whole, in order and once, over a restart of ingest too.
 
 The venue is a server on this machine that speaks the venue's protocol.
 """
