@@ -283,14 +283,14 @@ def quotes_tape(path: Path, numbers: list[tuple[int | None, int | None]]) -> Pat
 CHAIN: list[tuple[int | None, int | None]] = [(110 + 10 * k, 100 + 10 * k) for k in range(N)]
 # fmt: off
 NONE: list[tuple[int | None, int | None]] = [(None, None)] * N
-SIZES = {"size": [1.0, 1.0, 1.0, 2.0, 3.0, 4.0, 5.0, 77.0, *map(float, range(6, N + 1))]}
+SIZES = {"size": [1.0, 1.0, *map(float, range(1, 14)), 77.0, 14.0, 15.0]}
 NO_SEQ = {"seq": [None] * (N + 2)}
 NO_PRICE = {"price": [99.0, 101.0, *[99.0] * 7, float("nan"), *[99.0] * 7]}
 TAPES = [  # what happens, the numbers of its changes, other columns; exit code, failed, passed
     ("nothing",              CHAIN,                              {},       0, [], BOTH),
     ("a message is missing", [*CHAIN[:5], *CHAIN[6:]],           {},       1, SEQ, QUOTES),
     ("one comes twice",      [*CHAIN[:5], CHAIN[4], *CHAIN[5:]], {},       0, [], SEQ),
-    ("one is late",          [*CHAIN[:5], CHAIN[2], *CHAIN[5:]], SIZES,    0, [], BOTH),
+    ("one is late",          [*CHAIN[:13], CHAIN[2], *CHAIN[13:]], SIZES,  0, [], BOTH),
     ("without numbers",      NONE,                               NO_SEQ,   2, [], []),
     ("a row is refused",     CHAIN,                              NO_PRICE, 1, SEQ, QUOTES),
 ]

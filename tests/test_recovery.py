@@ -316,6 +316,18 @@ def test_a_directory_that_was_cut_while_made_is_made_again(tmp_path: Path) -> No
     assert (tmp_path / "manifest.json").exists()
 
 
+@pytest.mark.parametrize("damage", [b"", b"garbage"], ids=["empty", "overwritten"])
+def test_a_damaged_store_is_set_aside_and_begun_anew(tmp_path: Path, damage: bytes) -> None:
+    with RecoveryDir(tmp_path, manifest()):
+        pass
+    store = tmp_path / "store"
+    for file in store.iterdir():
+        file.write_bytes(damage)
+    with RecoveryDir(tmp_path, manifest()):
+        assert (tmp_path / "store.damaged-1").is_dir()
+        assert all(file.stat().st_size > len(damage) for file in store.glob("*.sqlite3"))
+
+
 def test_the_code_version_is_a_digest_of_the_sources(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(code_version()) == 64
     changed = Path.read_bytes

@@ -216,6 +216,23 @@ def test_what_ends_together_ends_together_after_a_death_between() -> None:
     check(log)
 
 
+def test_a_command_after_the_lowest_lane_has_ended_is_left_out() -> None:
+    log = MemoryLog()
+    answers = Answers(every=2)
+    writer = log.writer()
+    for n, messages in enumerate(rounds(log, writer, speed=None)):
+        ends = [m for m in messages if Place.of(m).phase is Phase.ENDED]
+        writer.append(ends[:1] or messages)  # of the last round only the lowest lane's
+        answers.after(n, messages, writer)
+        if ends:
+            break
+    row = {"seq": 0, "ts_recv_ns": 7, "command": Control.HALT.name}
+    writer.append(encode_json(CONTROL, lane=0, rows=[row], code_version=CODE))
+    writer.close()
+    live(log, answers, n_rounds=10**9, lost={}, speed=None)
+    check(log)
+
+
 def test_commands_stand_in_the_lowest_lane_once() -> None:
     log = MemoryLog()
     answers = Answers(every=3)

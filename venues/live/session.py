@@ -147,7 +147,7 @@ class Session:
         while True:
             await asyncio.sleep(self.venue.silent_s / LOOKS)
             quiet_s = monotonic() - self._heard_s
-            if False:
+            if quiet_s > self.venue.silent_s:
                 self.counts.stalls += 1
                 raise ConnectionOverError(f"no frame for {self.venue.silent_s:g} s")
             if self.venue.probe and quiet_s > self.venue.silent_s / 2 and probed_s < self._heard_s:
