@@ -305,6 +305,10 @@ def up(
         list[Path] | None,
         typer.Option(metavar="FILE", help="A recording in Parquet to ingest; once for each."),
     ] = None,
+    feed: Annotated[
+        list[str] | None,
+        typer.Option(metavar="VENUE:MARKET", help="A live market to ingest; once for each."),
+    ] = None,
     simulate: Annotated[
         bool, typer.Option("--simulate", help="Ingest a made-up market instead of tapes.")
     ] = False,
@@ -359,7 +363,7 @@ def up(
 
         request = Request(
             deployment, tuple(lanes or ()), tuple(tape or ()), simulate, speed, from_, to, mode,
-            cadence, balance, state, port, json, rows, rate, seed, config,
+            cadence, balance, state, port, json, rows, rate, seed, config, tuple(feed or ()),
         )  # fmt: skip
         code = run_desk(request)
     raise typer.Exit(code)
@@ -578,8 +582,7 @@ def book(
 ) -> None:
     """Rebuild the books of recordings and check that they are what the venue showed.
 
-    A tape is compared with the quotes of its name, among the files or in the folder quotes beside
-    its own.
+    The quotes of a tape have its name and lie beside its folder, in quotes/, or are given too.
     """
     from cli.errors import told
 

@@ -58,10 +58,11 @@ class Request:
     rate_hz: float | None = None
     seed: int | None = None
     config: Path | None = None
+    markets: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        if self.simulate and self.tapes:
-            raise SettingsError("a desk has either tapes or --simulate, not both")
+        if self.simulate + bool(self.tapes) + bool(self.markets) > 1:
+            raise SettingsError("a desk has either tapes, --simulate or --feed")
         of_ingest = [name for name, value in self._of_ingest().items() if value is not None]
         if of_ingest and not self.has_ingest:
             raise SettingsError(
@@ -70,8 +71,8 @@ class Request:
             )
         if not self.simulate and (self.rows is not None or self.rate_hz is not None):
             raise SettingsError("--rows and --rate belong to --simulate; cut a tape with --from")
-        if self.simulate and (self.from_utc or self.to_utc):
-            raise SettingsError("--from and --to cut tapes; --simulate has none")
+        if not self.tapes and (self.from_utc or self.to_utc):
+            raise SettingsError("--from and --to cut tapes, and here are none")
         for option, moment in (("--from", self.from_utc), ("--to", self.to_utc)):
             if moment is not None:
                 parse_utc(moment, option=option)
@@ -89,7 +90,7 @@ class Request:
 
     @property
     def has_ingest(self) -> bool:
-        return self.simulate or bool(self.tapes)
+        return self.simulate or bool(self.tapes) or bool(self.markets)
 
     @property
     def folder(self) -> Path:
@@ -100,6 +101,7 @@ class Request:
         """What the ingest worker is told beside what all are told."""
         options = ["--simulate"] if self.simulate else []
         options += [part for tape in self.tapes for part in ("--tape", str(tape))]
+        options += [part for market in self.markets for part in ("--feed", market)]
         given = {name: value for name, value in self._of_ingest().items() if value is not None}
         return options + [part for name, value in given.items() for part in (name, str(value))]
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from operators.market.books.l2 import BookTopRows, L2Books
 from operators.market.books.l2_state import BookTerms, L2State, is_whole, levels, qty_at
 from operators.market.books.sides import ASK, BID, FIRST_LEVELS
-from operators.market.books.words import BookReason, BookState
+from operators.market.books.words import BookReason, BookState, OrderAction
 from schemas.kinds import Kind
 from schemas.rows import MarketRows, take
 from tests.book_cases import BUY, SELL, Level, SlowBook, market, message, table
@@ -88,6 +88,9 @@ CASES: list[tuple[str, list[Any], tuple[float, ...], BookReason]] = [  # message
     ("a negative quantity",      [message([(BUY, 99.5, -4.0)], number=2)],  NONE, R.BAD_ROW),
     ("an infinite price",        [message([(SELL, np.inf, 4.0)], number=2)], NONE, R.BAD_ROW),
     ("no side",                  [message([(0, 99.5, 4.0)], number=2)],     NONE, R.BAD_ROW),
+    ("a single order",           [[row | {"code": OrderAction.ADD}
+                                   for row in message([(BUY, 99.5, 4.0)], number=2)]],
+        NONE, R.BAD_ROW),
     ("changes do not heal a gap", [message([(BUY, NAN, 4.0)], number=2),
                                   message([(BUY, 99.5, 4.0)], number=3)],
         NONE, R.BAD_ROW),
