@@ -1,20 +1,31 @@
 """Reads a live feed against the local venue server, with an obvious book as the oracle."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pytest
 
 from operators.market.books.words import BookReason, BookState
 from schemas.kinds import Flag, Kind, Side
 from schemas.rows import MarketRows, concat, empty
-from tests.venue_server import VenueServer
+from tests.venue_server import Script, VenueServer, made_up
 from venues.frames import FrameClass, Parsed, Synchroniser, market_rows, parser_for
 from venues.live import LIVE, LiveFeed, LiveVenue, Pace, SessionClock, at
 from venues.live.venues import kraken
 
+NAMES = {
+    "kraken": ["BTC/USD", "ETH/USD"],
+    "binance_spot": ["BTCUSDT", "ETHUSDT"],
+    "binance_coinm": ["BTCUSD_PERP", "ETHUSD_PERP"],
+    "coinbase": ["BTC-USD", "ETH-USD"],
+    "bitstamp": ["btcusd", "ethusd"],
+}
+PROVEN = ["kraken", "binance_spot", "binance_coinm"]
+UNPROVEN = ["coinbase", "bitstamp"]
+each_venue = pytest.mark.parametrize("venue", LIVE)
 HANG_S = 20.0  # a test that waits longer has failed; none passes by waiting
 BAD = {BookState.GAP, BookState.RESYNC, BookState.CHECKSUM_FAIL, BookState.HALTED}
 GOOD = {BookState.SYNCED, BookState.UNPROVABLE}
@@ -28,6 +39,23 @@ def rules(server: VenueServer, **changed: Any) -> LiveVenue:
     name = server.script.venue
     venue = kraken(depth=10) if name == "kraken" else LIVE[name]
     return replace(at(venue, ws=server.ws, rest=server.rest), **({"audit_s": 0.0} | changed))
+
+
+def serving() -> Iterator[Callable[[Script], VenueServer]]:
+    """A test's servers, ended with it."""
+    servers: list[VenueServer] = []
+
+    def begin(script: Script) -> VenueServer:
+        servers.append(VenueServer(script).__enter__())
+        return servers[-1]
+
+    yield begin
+    for server in servers:
+        server.__exit__()
+
+
+def one_market(venue: str, n_frames: int = 40) -> Script:
+    return made_up(venue, NAMES[venue][:1], n_frames)
 
 
 class Reader:
@@ -83,7 +111,7 @@ class Reader:
     def begin(self) -> None:
         """Connect, and play until every book has its snapshot."""
         self.until(lambda: self.server.n_subscribed == len(self.server.script.names))
-        if self.server.script.venue in ("binance_spot", "bitstamp"):
+        if rules(self.server).snapshot is not None:
             waiting = set(self.server.script.names)  # a snapshot is asked for at the first change
             parser = parser_for(self.venue, self.server.script.names)
             while waiting:
@@ -204,3 +232,18 @@ def assert_alike(reader: Reader) -> None:
 def _by_market(rows: MarketRows, symbol: Any) -> MarketRows:
     order = np.argsort(symbol, kind="stable")
     return MarketRows._make(column[order] for column in rows)
+
+
+def check_rows(reader: Reader) -> None:
+    """Times rise from frame to frame, messages are whole, and the counts close."""
+    rows, counts = reader.rows, reader.counts
+    assert (np.diff(rows.ts_recv_ns) >= 0).all()
+    ends = rows.flags & Flag.MSG_LAST != 0
+    said = rows.kind != Kind.BOOK_STATUS
+    assert (np.diff(rows.ts_recv_ns[said])[ends[said][:-1]] > 0).all()
+    assert ends[-1]
+    same = (rows.lane[1:] == rows.lane[:-1]) & (rows.symbol[1:] == rows.symbol[:-1])
+    assert (ends[:-1] | same).all()
+    assert counts.elements == counts.rows + counts.refused
+    assert counts.rows == np.count_nonzero(rows.kind != Kind.BOOK_STATUS)
+    assert counts.frames == counts.classes.total() + counts.too_old

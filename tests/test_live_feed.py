@@ -45,7 +45,7 @@ def test_refused_by_name(markets: list[str], said: str) -> None:
 
 @pytest.mark.parametrize("venue", sorted(set(PARSERS) - set(LIVE)))
 def test_every_venue_without_live_rules_is_refused_and_told_which_have_some(venue: str) -> None:
-    with pytest.raises(LiveError, match="kraken, binance_spot, coinbase, bitstamp"):
+    with pytest.raises(LiveError, match="kraken, binance_spot, binance_coinm, coinbase, bitstamp"):
         LiveFeed([f"{venue}:BTCUSD"])
 
 
@@ -191,7 +191,8 @@ WATCHED: list[tuple[str, list[tuple[float, Any, Due]]]] = [
         (66, "lost", Due.ASK)]),
     ("a snapshot was too old", [
         (0, "opened", Due.NOTHING), (1, ("waits", 7), Due.ASK), (2, "too_old", Due.NOTHING),
-        (2.4, None, Due.NOTHING), (2.5, None, Due.ASK)]),
+        (2.4, None, Due.NOTHING), (2.5, None, Due.ASK), (3, "too_old", Due.NOTHING),
+        (3.9, None, Due.NOTHING), (4, None, Due.ASK)]),
     ("closed", [
         (0, "opened", Due.NOTHING), (1, "closed", Due.NOTHING), (99, None, Due.NOTHING)]),
     ("frozen", [
@@ -245,7 +246,9 @@ def test_snapshot_must_reach_the_first_change_that_was_held() -> None:
     watch.waits(1, number=7)
     watch.waits(2, number=9)
     assert (watch.refuses(6), watch.refuses(7), watch.refuses(None)) == (True, False, False)
-    watch.taken(3)
+    watch.lost(3)  # a damaged snapshot came: the changes still wait
+    assert (watch.refuses(6), watch.refuses(7)) == (True, False)
+    watch.taken(4)
     assert not watch.refuses(1)  # an audit's; the numbers judge it
 
 

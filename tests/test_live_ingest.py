@@ -19,8 +19,7 @@ from schemas.instruments import InstrumentTable
 from schemas.kinds import Flag, Kind
 from schemas.rows import MarketRows, take
 from schemas.topics import MARKET
-from tests.live_cases import FAST, HANG_S, RowBook, rules
-from tests.test_live_venues import NAMES
+from tests.live_cases import FAST, HANG_S, NAMES, RowBook, rules
 from tests.venue_server import VenueServer, made_up
 from tests.worker_desk import rows_of
 from venues.live import LIVE, LiveFeed

@@ -15,44 +15,35 @@ import pytest
 
 from operators.market.books.words import BookReason, BookState
 from schemas.kinds import Flag, Kind
-from tests.live_cases import FAST, Reader, assert_alike
+from tests.live_cases import (
+    FAST,
+    NAMES,
+    PROVEN,
+    UNPROVEN,
+    Reader,
+    assert_alike,
+    check_rows,
+    each_venue,
+    one_market,
+    serving,
+)
 from tests.venue_server import Script, VenueServer, from_recording, made_up
 from venues.live import LIVE
 
 Find = Callable[[str], Path]
 S = BookState
-NAMES = {
-    "kraken": ["BTC/USD", "ETH/USD"],
-    "binance_spot": ["BTCUSDT", "ETHUSDT"],
-    "coinbase": ["BTC-USD", "ETH-USD"],
-    "bitstamp": ["btcusd", "ethusd"],
-}
 RECORDED = {
     "kraken": ("raw/adapters/kraken_v2_BTCUSD_d10_20260816T2337.jsonl.zst", ["BTC/USD"]),
     "binance_spot": ("raw/binance_spot_ETHUSDT_20240808T2354.jsonl.zst", ["ETHUSDT"]),
+    "binance_coinm": ("raw/binance_coinm_BTCUSD_PERP_20240808T2354.jsonl.zst", ["BTCUSD_PERP"]),
     "coinbase": ("raw/adapters/coinbase_exchange_20210417T1643.jsonl.zst", ["YFI-BTC", "NU-GBP"]),
     "bitstamp": ("raw/adapters/bitstamp_v2_20220105T0048.jsonl.zst", ["ethusd", "xrpeur"]),
 }
-PROVEN = ["kraken", "binance_spot"]
-UNPROVEN = ["coinbase", "bitstamp"]
-each_venue = pytest.mark.parametrize("venue", LIVE)
 
 
-@pytest.fixture
-def serve() -> Iterator[Callable[[Script], VenueServer]]:
-    servers: list[VenueServer] = []
-
-    def begin(script: Script) -> VenueServer:
-        servers.append(VenueServer(script).__enter__())
-        return servers[-1]
-
-    yield begin
-    for server in servers:
-        server.__exit__()
-
-
-def one_market(venue: str, n_frames: int = 40) -> Script:
-    return made_up(venue, NAMES[venue][:1], n_frames)
+@pytest.fixture(name="serve")
+def fixture_serve() -> Iterator[Callable[[Script], VenueServer]]:
+    yield from serving()
 
 
 def test_every_live_venue_is_tested() -> None:
@@ -82,19 +73,6 @@ def test_recorded_frames_are_those_of_the_parser(venue: str, serve: Any, data_pa
         reader.read_all()
         assert_alike(reader)
         check_rows(reader)
-
-
-def check_rows(reader: Reader) -> None:
-    """Times rise from frame to frame, messages are whole, and the counts close."""
-    rows, counts = reader.rows, reader.counts
-    assert (np.diff(rows.ts_recv_ns) >= 0).all()
-    ends = rows.flags & Flag.MSG_LAST != 0
-    assert ends[-1]
-    same = (rows.lane[1:] == rows.lane[:-1]) & (rows.symbol[1:] == rows.symbol[:-1])
-    assert (ends[:-1] | same).all()
-    assert counts.elements == counts.rows + counts.refused
-    assert counts.rows == np.count_nonzero(rows.kind != Kind.BOOK_STATUS)
-    assert counts.frames == counts.classes.total() + counts.too_old
 
 
 @each_venue
@@ -140,15 +118,18 @@ def wrong_digit(server: VenueServer) -> None:
 
 # fmt: off
 FAULTS = [  # venue, what happens to a change, the state it leads to, what is counted
-    ("kraken",       lost,        S.CHECKSUM_FAIL, "checksum_fails"),
-    ("kraken",       late,        S.CHECKSUM_FAIL, "checksum_fails"),
-    ("kraken",       wrong_digit, S.CHECKSUM_FAIL, "checksum_fails"),
-    ("kraken",       cut_short,   S.GAP,           "broken"),
-    ("binance_spot", lost,        S.GAP,           "gaps"),
-    ("binance_spot", late,        S.GAP,           "gaps"),
-    ("binance_spot", cut_short,   S.GAP,           "broken"),
-    ("coinbase",     cut_short,   S.GAP,           "broken"),
-    ("bitstamp",     cut_short,   S.GAP,           "broken"),
+    ("kraken",        lost,        S.CHECKSUM_FAIL, "checksum_fails"),
+    ("kraken",        late,        S.CHECKSUM_FAIL, "checksum_fails"),
+    ("kraken",        wrong_digit, S.CHECKSUM_FAIL, "checksum_fails"),
+    ("kraken",        cut_short,   S.GAP,           "broken"),
+    ("binance_spot",  lost,        S.GAP,           "gaps"),
+    ("binance_spot",  late,        S.GAP,           "gaps"),
+    ("binance_spot",  cut_short,   S.GAP,           "broken"),
+    ("binance_coinm", lost,        S.GAP,           "gaps"),
+    ("binance_coinm", late,        S.GAP,           "gaps"),
+    ("binance_coinm", cut_short,   S.GAP,           "broken"),
+    ("coinbase",      cut_short,   S.GAP,           "broken"),
+    ("bitstamp",      cut_short,   S.GAP,           "broken"),
 ]
 # fmt: on
 
@@ -233,6 +214,7 @@ def test_loss_that_crosses_the_book_is_told_and_mended(venue: str, serve: Any) -
         server.play(8)
         reader.until(reader.is_true)
         server.deliver_text(server.crossing())
+        server.deliver_text(server.crossing())  # still crossed: no news
         reader.until(lambda: S.CROSSED in reader.states())
         reader.until(lambda: reader.counts.crossed == 1)
         server.next_change()
@@ -242,122 +224,9 @@ def test_loss_that_crosses_the_book_is_told_and_mended(venue: str, serve: Any) -
         assert BookReason.CROSSED in reader.reasons()
 
 
-@each_venue
-def test_lost_connection_is_told_and_opened_anew(venue: str, serve: Any) -> None:
-    server = serve(one_market(venue))
-    with Reader(server) as reader:
-        reader.begin()
-        server.play(8)
-        reader.until(reader.is_true)
-        server.disconnect()
-        reader.until(lambda: reader.counts.lost_connections == 1)
-        assert reader.states()[-1] in (S.GAP, S.RESYNC)
-        assert BookReason.DISCONNECTED in reader.reasons()
-        reader.until(lambda: server.n_subscribed == 1)
-        server.next_change()
-        reader.finish()
-        assert reader.session.opened == 2
-        good = reader.states()[1]
-        assert reader.states() == [S.RESYNC, good, S.GAP, *[S.RESYNC] * 1, good]
-        check_rows(reader)
-
-
-@each_venue
-def test_silent_connection_is_left(venue: str, serve: Any) -> None:
-    server = serve(one_market(venue))
-    with Reader(server, silent_s=1.0) as reader:
-        reader.begin()
-        server.play(8)
-        reader.until(reader.is_true)
-        server.stall()
-        server.happen()  # what nobody hears
-        reader.until(lambda: server.n_opened == 2 and server.n_subscribed >= 1)
-        server.next_change()
-        reader.finish()
-        assert reader.session.stalls >= 1
-        assert {S.GAP, S.STALE} & set(reader.states())
-        check_rows(reader)
-
-
-@each_venue
-def test_quiet_venue_that_answers_is_not_left(venue: str, serve: Any) -> None:
-    server = serve(one_market(venue))
-    with Reader(server, silent_s=1.0) as reader:
-        reader.begin()
-        n_sent = reader.counts.frames
-        reader.until(lambda: reader.counts.frames >= n_sent + 3)  # signs of life alone
-        assert (reader.session.stalls, reader.session.opened) == (0, 1)
-        assert S.STALE not in reader.states()
-
-
-@each_venue
-def test_book_that_stays_silent_while_its_market_trades_is_asked_for(
-    venue: str, serve: Any
-) -> None:
-    server = serve(one_market(venue, 400))
-    with Reader(server, pace=replace(FAST, frozen_s=0.2)) as reader:
-        reader.begin()
-        server.play(8)
-        reader.until(reader.is_true)
-        server.hides |= set(server.script.names)
-
-        def trades_go_on() -> bool:
-            if server.rest_of() > 20:
-                server.play()
-            return bool(reader.counts.frozen == 1)
-
-        reader.until(trades_go_on)
-        server.hides.clear()
-        server.next_change()
-        reader.finish()
-        assert S.GAP in reader.states()
-        assert BookReason.STALE in reader.reasons()
-
-
-@each_venue
-def test_book_that_no_snapshot_mends_is_halted(venue: str, serve: Any) -> None:
-    server = serve(one_market(venue))
-    pace = replace(FAST, patience_s=0.05, tries_max=2)
-    with Reader(server, pace=pace) as reader:
-        server.spoil = lambda frame: frame[: len(frame) // 2]
-        reader.until(lambda: server.n_subscribed == 1)
-        server.next_change()
-        server.play()
-        reader.until(lambda: reader.counts.halts == 1)
-        assert reader.states()[-1] == S.HALTED
-        server.spoil = lambda frame: frame
-        server.disconnect()
-        reader.until(lambda: server.n_opened == 2 and server.n_subscribed == 1)
-        server.play(server.rest_of())
-        reader.until(lambda: reader.counts.halted_rows > 0)
-        assert not reader.synced()
-        assert reader.states()[-1] == S.HALTED
-
-
-def test_reader_that_falls_behind_loses_the_connection_not_the_truth(serve: Any) -> None:
-    server = serve(one_market("kraken", 400))
-    with Reader(server, bytes_max=40_000) as reader:
-        reader.begin()
-        server.play(390)
-        while reader.session.overflows == 0:
-            reader.feed.wait(0.01)  # nothing is taken
-        reader.until(lambda: server.n_subscribed == 1 and reader.counts.lost_connections >= 1)
-        reader.finish()
-        assert BookReason.DISCONNECTED in reader.reasons()
-
-
-def test_venue_that_asks_for_a_new_connection_gets_one(serve: Any) -> None:
-    server = serve(one_market("bitstamp"))
-    with Reader(server) as reader:
-        reader.begin()
-        server.deliver_text(b'{"event":"bts:request_reconnect","channel":"","data":""}')
-        reader.until(lambda: server.n_opened == 2 and server.n_subscribed == 1)
-        server.next_change()
-        reader.finish()
-        assert reader.session.opened == 2
-
-
-@pytest.mark.parametrize("venue", ["binance_spot", "bitstamp"])  # the others need no REST
+@pytest.mark.parametrize(
+    "venue", ["binance_spot", "binance_coinm", "bitstamp"]
+)  # the others need no REST
 def test_snapshot_older_than_the_first_change_held_is_not_used(venue: str, serve: Any) -> None:
     server = serve(one_market(venue))
     with Reader(server) as reader:
@@ -371,4 +240,28 @@ def test_snapshot_older_than_the_first_change_held_is_not_used(venue: str, serve
         reader.until(lambda: reader.counts.too_old >= 1)
         server.spoil = lambda frame: frame
         reader.finish()
+        check_rows(reader)
+
+
+@pytest.mark.parametrize("venue", ["binance_spot", "binance_coinm", "bitstamp"])
+def test_changes_that_waited_follow_their_snapshot_with_times_of_their_own(
+    venue: str, serve: Any
+) -> None:
+    server = serve(one_market(venue))
+    with Reader(server) as reader:
+        server.spoil = lambda frame: b"{}"
+        reader.until(lambda: server.n_subscribed == 1)
+        server.next_change()
+        server.play()
+        middle = server.snapshot_now()
+        for _ in range(3):
+            server.next_change()
+            server.play()
+        server.spoil = lambda frame: middle
+        reader.until(reader.synced)
+        reader.until(lambda: reader.is_true() and reader.counts.rows > 0)
+        server.spoil = lambda frame: frame
+        reader.finish()
+        assert reader.counts.snapshots == 1
+        assert reader.counts.too_old == 0
         check_rows(reader)

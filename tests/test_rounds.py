@@ -175,7 +175,8 @@ def test_one_life_writes_everything_once(speed: float | None) -> None:
 def test_time_never_goes_back_when_the_tape_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     first_ns = 1_399_033_800_100_000_000  # 2014-05-02T12:30:00.1, so that a second is not over
     short = open_tapes([EURUSD], from_ns=first_ns, to_ns=first_ns + 1_500_000_000)
-    monkeypatch.setattr("tests.test_rounds.feed", lambda: short)
+    monkeypatch.setitem(globals(), "feed", lambda: short)
+    monkeypatch.setattr("flows.rounds.ROUND_S", 0.0005)  # else there are tens of thousands
     log = MemoryLog()
     live(log, Answers(every=1), n_rounds=10**9, lost={}, speed=2.0)
     check(log)

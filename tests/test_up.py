@@ -90,7 +90,7 @@ REFUSALS = [  # options, what is said
     (["--mode", "paper", "--cadence", "1s"],   "--mode, --cadence: for a desk that ingests"),
     (["--simulate", "--from", "2014-05-02"],   "--from and --to cut tapes"),
     (["--simulate", "--mode", "backtest"],     "mode must be one of paper, shadow"),
-    (["--simulate", "--speed", "-1"],           "speed must be a multiple of real time"),
+    (["--simulate", "--speed", "-1"],          "speed must be a multiple of real time"),
     (["--simulate", "--cadence", "often"],     "cadence must be"),
     (["--simulate", "--balance", "-1"],        "balance must be an amount"),
 ]

@@ -195,8 +195,9 @@ class VenueServer:
         return frame.replace(qty.encode(), other.encode(), 1)
 
     def snapshot_now(self) -> bytes:
-        """The first market's snapshot as it would be sent."""
-        return self._snapshot(self.script.names[0])
+        """The first market's true snapshot."""
+        name = self.script.names[0]
+        return self.tongue.snapshot(name, self.truths[name], self._at_ns)
 
     def crossing(self) -> bytes:
         """A bid at the best ask that the venue never had, or whose end was lost."""

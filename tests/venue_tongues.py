@@ -205,11 +205,39 @@ class Binance(Tongue):
         name = path.removeprefix("/api/v3/exchangeInfo?symbol=")
         if name not in names:
             return None
-        filters = [
+        filters: list[Any] = [
             {"filterType": "PRICE_FILTER", "tickSize": "0.01000000"},
             {"filterType": "LOT_SIZE", "stepSize": "0.00010000"},
         ]
-        return _bytes({"symbols": [{"symbol": name, "filters": filters}]})
+        return _bytes({"symbols": [{"symbol": each, "filters": filters} for each in names]})
+
+
+class BinanceCoinm(Binance):
+    """Numbers have holes, so a message names the last one before it."""
+
+    venue = "binance_coinm"
+
+    def change(self, step: Change, truth: Truth) -> bytes:
+        before, first = truth.number, truth.number + 3
+        truth.number = first + len(step.bids) + len(step.asks)
+        at_ms = step.at_ns // 1_000_000
+        data = {"e": "depthUpdate", "E": at_ms, "T": at_ms, "s": step.name, "ps": "BTCUSD"}
+        data |= {"U": first, "u": truth.number, "pu": before, "b": step.bids, "a": step.asks}
+        return _bytes({"stream": f"{step.name.lower()}@depth@100ms", "data": data})
+
+    def trade(self, name: str, at_ns: int, number: int, price: str, qty: str) -> bytes:
+        at_ms = at_ns // 1_000_000
+        data = {"e": "aggTrade", "E": at_ms, "a": number, "s": name, "p": price, "q": qty}
+        data |= {"f": number, "l": number, "T": at_ms, "m": True}
+        return _bytes({"stream": f"{name.lower()}@aggTrade", "data": data})
+
+    def book_of(self, path: str) -> str | None:
+        return super().book_of(path.replace("/dapi/v1/", "/api/v3/", 1))
+
+    def instruments(self, path: str, names: list[str]) -> bytes | None:
+        if path != "/dapi/v1/exchangeInfo":
+            return None
+        return super().instruments(f"/api/v3/exchangeInfo?symbol={names[0]}", names)
 
 
 class Coinbase(Tongue):
@@ -288,4 +316,6 @@ class Bitstamp(Tongue):
         )
 
 
-TONGUES: dict[str, type[Tongue]] = {t.venue: t for t in (Kraken, Binance, Coinbase, Bitstamp)}
+TONGUES: dict[str, type[Tongue]] = {
+    t.venue: t for t in (Kraken, Binance, BinanceCoinm, Coinbase, Bitstamp)
+}

@@ -42,6 +42,7 @@ _PASSING = _AWAY | frozenset(
         # Right after a broker's start, a topic's creation or a change of leaders.
         KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE,
         KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.UNKNOWN_LEADER_EPOCH, KafkaError.FENCED_LEADER_EPOCH,
         KafkaError._NOENT,  # of leaders
         KafkaError._DESTROY_BROKER,  # the broker that was asked has been replaced
     }

@@ -48,7 +48,10 @@ def instrument_table(
             clock_offset_ns=0,
         )
         what = venue_class(market.venue.name).what
-        said = f"fees, short sales and binary payout as usual for {what}; clock offset 0"
+        said = (
+            f"kind, contract size, fees, short sales and binary payout as usual for {what};"
+            " clock offset 0"
+        )
         made.append(replace(row, assumed=said))
         used[lane] += 1
     shares = Counter(currency(row.quote) for row in made)

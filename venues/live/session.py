@@ -37,7 +37,7 @@ class Pace:
     calm_s: float = 60.0  # a connection that lasted so long starts the back-off anew
     patience_s: float = 5.0  # for a snapshot, before it is asked for again; doubles with each try
     tries_max: int = 5  # snapshots in a row that did not help; then the book is halted
-    too_old_s: float = 0.5  # between snapshots that do not reach the first change held
+    too_old_s: float = 0.5  # after one that does not reach the first change held; doubles too
     crossed_s: float = 2.0  # a book whose bid is not below its ask for so long is wrong
     frozen_s: float = 10.0  # a trade changes its book; one that stays silent so long is frozen
 

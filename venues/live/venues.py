@@ -4,7 +4,7 @@ Each rule is the venue's own, from its public documents. The feeds need no accou
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from venues.frames import PARSERS, NoParserError
@@ -62,23 +62,14 @@ def kraken(*, depth: int = KRAKEN_DEPTH) -> LiveVenue:
 
 
 def binance_spot() -> LiveVenue:
-    """Binance spot: numbered changes every 100 ms, the snapshot by REST."""
-
-    def subscribe(names: Sequence[str]) -> list[str]:
-        streams = [
-            f"{name.lower()}@{stream}"
-            for name in names
-            for stream in ("depth@100ms", "trade", "bookTicker")
-        ]
-        return [_text({"method": "SUBSCRIBE", "params": streams, "id": 1})]
-
+    """Binance spot: a message's U is the number after the last u."""
     return LiveVenue(
         name="binance_spot",
         ws="wss://stream.binance.com:9443/stream",
         rest="https://api.binance.com",
         names=r"[A-Z0-9]{4,20}",
         example="BTCUSDT",
-        subscribe=subscribe,
+        subscribe=_binance("trade"),
         snapshot=lambda name: f"/api/v3/depth?symbol={name}&limit={BINANCE_SNAPSHOT_DEPTH}",
         lists=lambda name: f"/api/v3/exchangeInfo?symbol={name}",
         steps=binance_steps,
@@ -86,6 +77,35 @@ def binance_spot() -> LiveVenue:
         probe=_text({"method": "LIST_SUBSCRIPTIONS", "id": 2}),
         snapshot_depth=BINANCE_SNAPSHOT_DEPTH,
     )
+
+
+def binance_coinm() -> LiveVenue:
+    """Binance coin-margined: a message's pu is the last u; trades come added up by order."""
+    return replace(
+        binance_spot(),
+        name="binance_coinm",
+        ws="wss://dstream.binance.com/stream",
+        rest="https://dapi.binance.com",
+        names=r"[A-Z0-9]{4,16}_(PERP|[0-9]{6})",
+        example="BTCUSD_PERP",
+        subscribe=_binance("aggTrade"),
+        snapshot=lambda name: f"/dapi/v1/depth?symbol={name}&limit={BINANCE_SNAPSHOT_DEPTH}",
+        lists=lambda name: "/dapi/v1/exchangeInfo",
+    )
+
+
+def _binance(trades: str) -> Callable[[Sequence[str]], list[str]]:
+    """Numbered changes every 100 ms, trades and best quotes, in one subscription."""
+
+    def subscribe(names: Sequence[str]) -> list[str]:
+        streams = [
+            f"{name.lower()}@{stream}"
+            for name in names
+            for stream in ("depth@100ms", trades, "bookTicker")
+        ]
+        return [_text({"method": "SUBSCRIBE", "params": streams, "id": 1})]
+
+    return subscribe
 
 
 def coinbase() -> LiveVenue:
@@ -150,5 +170,6 @@ def _text(message: object) -> str:
 
 
 LIVE: dict[str, LiveVenue] = {
-    venue.name: venue for venue in (kraken(), binance_spot(), coinbase(), bitstamp())
+    venue.name: venue
+    for venue in (kraken(), binance_spot(), binance_coinm(), coinbase(), bitstamp())
 }

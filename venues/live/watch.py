@@ -60,7 +60,8 @@ class BookWatch:
 
     def lost(self, now_ns: int, *, number: int = -1) -> None:
         """The book is wrong; a snapshot that does not contain the change `number` is of no use."""
-        self.synced, self._reaches = False, number
+        self._reaches = number if self.synced else max(number, self._reaches)
+        self.synced = False
         again_ns = self._asked_ns + self._patience_ns() if self._tries else now_ns
         self._ask_ns = max(now_ns, again_ns)
 
@@ -77,7 +78,7 @@ class BookWatch:
 
     def too_old(self, now_ns: int) -> None:
         """Such a snapshot came."""
-        self._ask_ns = now_ns + int(self._pace.too_old_s * S_NS)
+        self._ask_ns = now_ns + (int(self._pace.too_old_s * S_NS) << self._tries)
 
     def taken(self, now_ns: int) -> None:
         """A snapshot is in the book."""
