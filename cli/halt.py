@@ -1,5 +1,6 @@
 """`trifecta halt` and `trifecta resume`: an operator's word to a run or to a desk of workers."""
 
+import shlex
 from pathlib import Path
 from time import monotonic, sleep, time_ns
 
@@ -83,7 +84,8 @@ def tell_desk(deployment: str, command: Control, *, servers: str | None = None) 
             writer.close()
     finally:
         log.close()
-    console.print(f"{command.name} is in the log of {name}: {EFFECT[command]}", soft_wrap=True)
+    effect = EFFECT[command].replace("resume'", f"resume --deployment {shlex.quote(deployment)}'")
+    console.print(f"{command.name} is in the log of {name}: {effect}", soft_wrap=True)
     return 0
 
 

@@ -100,10 +100,11 @@ def _store(request: QueryRequest) -> Path:
 
 
 def _newest_run() -> Path:
-    runs = [path.parent for name in (LOG, KAFKA) for path in RUNS.glob(f"*/{name}")]
-    if not runs:
+    logs = [path for name in (LOG, KAFKA) for path in RUNS.glob(f"*/{name}")]
+    if not logs:
         raise Refused(f"{RUNS}: holds no run; name one with --run, or a --store or --deployment")
-    return max(runs, key=lambda run: (run.stat().st_mtime_ns, run.name))
+    # Not the folder's own time: a question writes into its store.
+    return max(logs, key=lambda log: (log.stat().st_mtime_ns, log.parent.name)).parent
 
 
 def _write_csv(found: duckdb.DuckDBPyRelation) -> None:

@@ -30,6 +30,7 @@ from venues.feed import Feed, LiveFeed
 FLOWS = ("ingest", "features", "decide", "execute", "account")
 STORE = "store"  # a worker besides the desk: it copies topics to files and writes none
 PARTS = ("lane", "portfolio")  # of decide
+Cut = dict[str, int | None]  # --from and --to, ns
 
 _log = logging.getLogger(__name__)
 
@@ -119,11 +120,12 @@ def work(request: WorkerRequest, *, log_style: str) -> int:
     ):
         where = {"deployment": request.deployment, "servers": servers, "port": health.port}
         _log.info("started", extra=where)
+        feed, cut = _feed(request) if request.flow == "ingest" else (None, None)
         apply_topics(servers, request.deployment, planned_topics())
         log = KafkaLog(servers, deployment=request.deployment, fence=True, writer_id=request.name)
         try:
-            if request.flow == "ingest":
-                ended = _ingest(request, log, meter)
+            if feed is not None and cut is not None:
+                ended = _ingest(request, log, feed, cut, meter)
             elif request.flow == STORE:
                 folder = (request.state or state_folder(request.deployment)) / STORE
                 ended = run_store(log, folder, meter)
@@ -164,13 +166,9 @@ def lanes_of(text: str | None, n_lanes: int) -> list[int]:
     return found
 
 
-def _ingest(request: WorkerRequest, log: KafkaLog, meter: Meter) -> Ended:
-    settings = request.settings
-    cut = {
-        "from_ns": parse_utc(request.from_utc, option="--from") if request.from_utc else None,
-        "to_ns": parse_utc(request.to_utc, option="--to") if request.to_utc else None,
-    }
-    feed = _feed(request, cut)
+def _ingest(
+    request: WorkerRequest, log: KafkaLog, feed: Feed | LiveFeed, cut: Cut, meter: Meter
+) -> Ended:
     model, notice = load_or_fallback()
     if notice:
         talk().print(notice, style="yellow")
@@ -185,7 +183,7 @@ def _ingest(request: WorkerRequest, log: KafkaLog, meter: Meter) -> Ended:
     name = "simulated" if request.simulate else Path(feed.names[0]).stem
     record = first_record(
         begun.run_id if begun else f"{stamp(datetime.now(UTC))}-{name}",
-        settings,
+        request.settings,
         profile="kafka",
         topology="split",
         feed=feed,
@@ -195,22 +193,15 @@ def _ingest(request: WorkerRequest, log: KafkaLog, meter: Meter) -> Ended:
     return run_ingest(log, feed, record, texts={CUT: cut_text}, speed=request.speed, meter=meter)
 
 
-def _feed(request: WorkerRequest, cut: dict[str, int | None]) -> Feed | LiveFeed:
+def _feed(request: WorkerRequest) -> tuple[Feed | LiveFeed, Cut]:
+    """What is ingested; before anything is made on the brokers."""
+    cut = {
+        "from_ns": parse_utc(request.from_utc, option="--from") if request.from_utc else None,
+        "to_ns": parse_utc(request.to_utc, option="--to") if request.to_utc else None,
+    }
     if request.markets:
-        from venues.frames import NoParserError
-        from venues.live import LiveError
-        from venues.live import LiveFeed as Venues
-        from venues.live.errors import RestError
-
-        try:
-            return Venues(request.markets)
-        except NoParserError as error:
-            raise Refused(str(error)) from error
-        except LiveError as error:
-            if isinstance(error.__cause__, RestError):  # the venue may answer the next time
-                raise LogAwayError(str(error)) from error
-            raise Refused(str(error)) from error
-    return feed_of(
+        return _venues(request.markets), cut
+    feed = feed_of(
         request.tapes,
         simulate=request.simulate,
         rows=request.rows,
@@ -218,6 +209,23 @@ def _feed(request: WorkerRequest, cut: dict[str, int | None]) -> Feed | LiveFeed
         seed=request.settings.seed,
         cut=cut,
     )
+    return feed, cut
+
+
+def _venues(markets: Sequence[str]) -> LiveFeed:
+    from venues.frames import NoParserError
+    from venues.live import LiveError
+    from venues.live import LiveFeed as Venues
+    from venues.live.errors import RestError
+
+    try:
+        return Venues(markets)
+    except NoParserError as error:
+        raise Refused(str(error)) from error
+    except LiveError as error:
+        if isinstance(error.__cause__, RestError):  # the venue may answer the next time
+            raise LogAwayError(str(error)) from error
+        raise Refused(str(error)) from error
 
 
 def _check_mode(settings: RunSettings) -> None:

@@ -342,3 +342,16 @@ def test_every_source_row_stands_once(what: str, change: Change, topic: str | No
     except DifferentError as different:
         found = different.told["topic"]
     assert found == topic
+
+
+@pytest.mark.parametrize("processes", [0, 2], ids=["fused", "split"])
+def test_a_desk_of_one_lane_that_goes_on_is_the_same(processes: int, tmp_path: Path) -> None:
+    """Its workers wait for no other lane, so they are through with the very last row."""
+    path = tmp_path / "log.sqlite"
+    log = EmbeddedLog(path, create=True)
+    write_split_log(log, Simulator(seed=1, n_rows=30_000, rate_hz=10, lanes=1), rounds=ROUNDS)
+    log.close()
+    found = verified(path, processes)
+    assert found.difference is None
+    assert found.decisions > 100
+    assert not found.ended

@@ -129,8 +129,9 @@ class KafkaLog:
             name = self._names[plan.name]
             if name not in there:
                 raise LogError(
-                    f"{self._servers}: there is no topic {name}; make what infra/kafka/topics.yaml "
-                    f"plans with 'trifecta kafka topics{option}'"
+                    f"{self._servers}: there is no topic {name}, so no desk of that name has begun "
+                    "here; check the name, or make what infra/kafka/topics.yaml plans with "
+                    f"'trifecta kafka topics{option}'"
                 )
             if there[name] != plan.partitions:
                 raise LogError(

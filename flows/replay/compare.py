@@ -68,7 +68,7 @@ class Comparison:
     -----
     A log that goes on was asked for its ends at one moment, when its writers were at different
     places: rows made again beyond the recorded ones are no difference then. Recorded rows beyond
-    those made again always are.
+    those made again are, up to the time from which nothing is made again.
     """
 
     def __init__(
@@ -83,6 +83,7 @@ class Comparison:
     ) -> None:
         self._topics, self._span, self._found = topics, span, found
         self._strict = run.ended
+        self._until_ns = min(span.to_ns, run.settled_ns)
         self._cursors: dict[Partition, Cursor] = {
             (topic.name, lane): Cursor(log, topic, lane, run.ends)
             for topic in topics
@@ -103,7 +104,7 @@ class Comparison:
             rest = cursor.next(1)
             if cursor.poison is not None and not self._span.bounded:
                 raise cursor.poison
-            if rest is not None and _times(rest)[0] < self._span.to_ns:
+            if rest is not None and _times(rest)[0] < self._until_ns:
                 raise DifferentError(cursor.topic, cursor.n_read - 1, extra(rest))
 
     def close(self) -> None:
