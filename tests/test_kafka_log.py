@@ -338,7 +338,7 @@ def test_a_lane_that_nobody_asks_for_waits_on_the_broker(
 
 
 def test_a_missing_topic_is_named_with_the_way_out(kafka_servers: str) -> None:
-    with pytest.raises(LogError, match=r"no topic desk9\.market\.v1; .* --deployment desk9'"):
+    with pytest.raises(LogError, match=r"no topic desk9\.market\.v1, .* --deployment desk9'"):
         KafkaLog(kafka_servers, deployment="desk9")
 
 

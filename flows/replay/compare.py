@@ -9,6 +9,7 @@ from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 from flows.log.api import Log, Partition
 from flows.log.codec import rows_from
 from flows.log.lane_source import ALL
+from flows.log.reader import ALWAYS_NS
 from flows.log.stop import hushed
 from flows.parcel import Parcel
 from flows.replay.cursor import Cursor
@@ -18,7 +19,9 @@ from flows.stages import FIELDS
 from schemas.digest import Difference, first_difference, first_difference_json
 from schemas.kinds import Kind
 from schemas.rows import take
-from schemas.topics import DECISIONS, LEDGER, Encoding, Topic
+from schemas.topics import DECISIONS, FEATURES, LEDGER, PROPOSALS, Encoding, Topic
+
+LANE_TOPICS = (FEATURES, PROPOSALS)  # functions of their lane alone: none waits for others
 
 
 class ParcelSink(FixedPartitionedSink[Parcel, None]):
@@ -83,7 +86,7 @@ class Comparison:
     ) -> None:
         self._topics, self._span, self._found = topics, span, found
         self._strict = run.ended
-        self._until_ns = min(span.to_ns, run.settled_ns)
+        self._settled_ns = run.settled_ns
         self._cursors: dict[Partition, Cursor] = {
             (topic.name, lane): Cursor(log, topic, lane, run.ends)
             for topic in topics
@@ -104,7 +107,8 @@ class Comparison:
             rest = cursor.next(1)
             if cursor.poison is not None and not self._span.bounded:
                 raise cursor.poison
-            if rest is not None and _times(rest)[0] < self._until_ns:
+            settled_ns = ALWAYS_NS if cursor.topic in LANE_TOPICS else self._settled_ns
+            if rest is not None and _times(rest)[0] < min(self._span.to_ns, settled_ns):
                 raise DifferentError(cursor.topic, cursor.n_read - 1, extra(rest))
 
     def close(self) -> None:
