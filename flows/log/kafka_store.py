@@ -272,10 +272,10 @@ class KafkaStore:
     def _cause(self, consequence: KafkaError) -> KafkaError:
         """Why a transaction has failed; its messages may be reported as dropped before that."""
         try:
-            self._producer.commit_transaction(0)
+            self._producer.commit_transaction(ANSWER_TIMEOUT_S)
         except KafkaException as error:
             cause: KafkaError = error.args[0]
-            return cause
+            return consequence if cause.retriable() else cause  # retriable: there was no answer
         return consequence
 
 
