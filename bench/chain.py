@@ -36,7 +36,7 @@ from venues.simulator import Simulator
 
 SEED = 1
 RATE_HZ = 200.0  # rows per simulated second over seven instruments: one decision in 30 ticks
-BATCH_ROWS = 8_192
+BATCH_ROWS = 24_576
 ROWS = 2_000_000
 LAP_ROWS = 1_000_000  # of the tape that is run once, and ten times: only the length differs
 GAP_NS = 1_000_000_000  # between two laps, longer than any clock offset of the simulator

@@ -131,7 +131,7 @@ def run(
         typer.Option(
             metavar="N",
             min=1,
-            help="Rows per batch (8192; 64 with --speed); no result depends on it.",
+            help="Rows per batch (24576; 64 with --speed); no result depends on it.",
         ),
     ] = None,
     balance: Balance = None,
