@@ -8,6 +8,8 @@ import pyarrow as pa
 
 from flows.log.errors import PoisonMessageError
 from flows.log.message import Message
+from flows.log.template import ROWS_MAX as SMALL_ROWS_MAX
+from flows.log.template import read_small, write_small
 from schemas.rows import arrow_schema, from_batch, to_batch
 from schemas.topics import QUARANTINE, Encoding, Topic, topic_named
 
@@ -47,10 +49,14 @@ def encode_rows(
         raise ValueError(f"{topic.name} lane {lane}: ts_recv_ns must not fall within a table")
     if topic.partitions == "lane" and np.any(rows.lane != lane):
         raise ValueError(f"{topic.name} lane {lane}: the table holds rows of another lane")
-    batch, n = to_batch(rows), rows.seq.size
+    n = rows.seq.size
+    if n <= SMALL_ROWS_MAX:
+        return [_arrow_message(topic, lane, rows, write_small(rows), code_version, positions)]
+    batch = to_batch(rows)  # once for all messages, which costs more than writing them
     return [
         _arrow_message(
-            topic, lane, rows, batch, start, min(start + ROWS_PER_MESSAGE_MAX, n), code_version,
+            topic, lane, rows_from(rows, start, start + ROWS_PER_MESSAGE_MAX),
+            batch.slice(start, ROWS_PER_MESSAGE_MAX).serialize().to_pybytes(), code_version,
             positions if start + ROWS_PER_MESSAGE_MAX >= n else b"",
         )
         for start in range(0, n, ROWS_PER_MESSAGE_MAX)
@@ -127,19 +133,9 @@ def rows_from(table: Table, start: int, stop: int | None = None) -> Table:
 
 
 def _arrow_message(
-    topic: Topic,
-    lane: int,
-    rows: Any,
-    batch: pa.RecordBatch,
-    start: int,
-    stop: int,
-    code: str,
-    positions: bytes,
+    topic: Topic, lane: int, rows: Any, body: bytes, code: str, positions: bytes
 ) -> Message:
-    """Rows `start` to `stop`; the batch is built once for all, which costs more than writing it."""
-    body = batch.slice(start, stop - start).serialize().to_pybytes()
-    seqs = int(rows.seq[start]), int(rows.seq[stop - 1])
-    ts_ns = rows.ts_recv_ns[start:stop]
+    seqs, ts_ns = (int(rows.seq[0]), int(rows.seq[-1])), rows.ts_recv_ns
     return _message(topic, lane, seqs, (int(ts_ns.min()), int(ts_ns.max())), code, positions, body)
 
 
@@ -180,9 +176,16 @@ def _message(
 
 def _decode_arrow(topic: Topic, message: Message) -> Any:
     table: Any = topic.table
+    if message.n_rows <= SMALL_ROWS_MAX:
+        small = read_small(table, message.body, message.n_rows)
+        if small is not None:
+            return _checked(small, message)
     batch = pa.ipc.read_record_batch(pa.py_buffer(message.body), arrow_schema(table))
     batch.validate()
-    rows = from_batch(table, batch)
+    return _checked(from_batch(table, batch), message)
+
+
+def _checked(rows: Any, message: Message) -> Any:
     if rows.seq.size != message.n_rows or int(rows.seq[0]) != message.first_seq:
         raise ValueError(f"the header says {message.n_rows} rows, the body has {rows.seq.size}")
     return rows
