@@ -19,6 +19,10 @@ app = typer.Typer(
 )
 
 Data = Annotated[Path, typer.Option(metavar="DIR", help="Folder of the brokers' data and logs.")]
+Servers = Annotated[
+    str | None,
+    typer.Option(metavar="HOST:PORT,...", help="If not given, TRIFECTA_KAFKA or the local one."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON to stdout, and nothing else there.")]
 
 
@@ -107,12 +111,7 @@ def topics(
     deployment: Annotated[
         str, typer.Option(metavar="NAME", help="Stands before the topics' names.")
     ] = "",
-    servers: Annotated[
-        str | None,
-        typer.Option(
-            metavar="HOST:PORT,...", help="If not given, TRIFECTA_KAFKA or the local one."
-        ),
-    ] = None,
+    servers: Servers = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what would be done.")
     ] = False,
@@ -143,6 +142,31 @@ def topics(
                 table.add_row(each.topic, each.outcome.value, each.words)
             Console().print(table)
     raise typer.Exit(1 if _differing(outcomes) else 0)
+
+
+@app.command(epilog="Exit codes: 0 deleted; 2 refused, or there is no such deployment.")
+def drop(
+    deployment: Annotated[str, typer.Argument(metavar="NAME", help='"" for the desk without one.')],
+    servers: Servers = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Delete a deployment's topics with all their rows; its workers must be stopped."""
+    from cli.errors import Refused, talk, told
+
+    with told():
+        from flows.log.kafka_client import servers_or_default
+        from flows.log.kafka_topics import delete_topics, planned_topics
+
+        where = servers_or_default(servers)
+        called = f"deployment {deployment}" if deployment else "the deployment without a name"
+        if not yes:
+            if not sys.stdin.isatty():
+                raise Refused(f"every row of {called} would be lost; say --yes")
+            typer.confirm(f"Delete every row of {called} on {where}?", abort=True)
+        gone = delete_topics(where, deployment, planned_topics())
+        if not gone:
+            raise Refused(f"{where} holds no topic of {called}")
+        talk().print(f"{len(gone)} topics deleted")
 
 
 def _state(cluster: "Cluster") -> dict[str, Any]:

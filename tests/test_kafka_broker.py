@@ -61,6 +61,15 @@ def test_up_status_topics_down(tmp_path: Path) -> None:
         assert (code, again["started"]) == (0, [1])
         assert {topic["outcome"] for topic in again["topics"]} == {"as planned"}
 
+        code, _, err = trifecta_kafka("drop", "", "--servers", up["servers"])
+        assert code == 2
+        assert "say --yes" in err
+        code, _, err = trifecta_kafka("drop", "", "--yes", "--servers", up["servers"])
+        assert (code, err.strip()) == (0, f"{len(up['topics'])} topics deleted")
+        code, _, err = trifecta_kafka("drop", "", "--yes", "--servers", up["servers"])
+        assert code == 2
+        assert "holds no topic" in err
+
         code, _, err = trifecta_kafka("down", "--data", data)
         assert (code, "is stopped" in err) == (0, True)
         assert open_cluster(data).pid(1) is None

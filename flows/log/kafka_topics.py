@@ -152,16 +152,17 @@ def apply_topics(
     return outcomes
 
 
-def delete_topics(servers: str, deployment: str, plans: Sequence[TopicPlan]) -> None:
-    """Remove a deployment with all its rows, such as a scratch one for a comparison."""
+def delete_topics(servers: str, deployment: str, plans: Sequence[TopicPlan]) -> list[str]:
+    """Remove a deployment with all its rows, such as a scratch one for a comparison.
+
+    Returns the topics that were there.
+    """
     admin = AdminClient({"bootstrap.servers": servers, "log_level": 0})
     try:
-        _results(
-            admin.delete_topics(
-                [full_name(deployment, plan.name) for plan in plans],
-                operation_timeout=ASK_TIMEOUT_S,
-            )
-        )
+        admin.list_topics(timeout=FIRST_ANSWER_TIMEOUT_S)
+        names = [full_name(deployment, plan.name) for plan in plans]
+        deletions = admin.delete_topics(names, operation_timeout=ASK_TIMEOUT_S)
+        return _results(deletions, fine=KafkaError.UNKNOWN_TOPIC_OR_PART)
     except KafkaException as error:
         raise clear(error.args[0], servers) from error
 
@@ -226,14 +227,17 @@ def _change(admin: AdminClient, name: str, settings: Mapping[str, str]) -> None:
     _results(admin.incremental_alter_configs([resource], request_timeout=ASK_TIMEOUT_S))
 
 
-def _results(futures: Mapping[Any, "Future[Any]"], *, fine: int | None = None) -> None:
-    """Wait for all; an error of the code `fine` is none."""
-    for future in futures.values():
+def _results(futures: Mapping[Any, "Future[Any]"], *, fine: int | None = None) -> list[Any]:
+    """Wait for all; those that were done. An error of the code `fine` is none, but not done."""
+    done = []
+    for what, future in futures.items():
         try:
             future.result()
+            done.append(what)
         except KafkaException as error:
             if error.args[0].code() != fine:
                 raise
+    return done
 
 
 def _wait_until_usable(admin: AdminClient, made: Sequence[NewTopic]) -> None:
