@@ -2,10 +2,11 @@
 
     trifecta bench features [--json]
 
-All of them, on the quotes, trades and best five levels of a recorded perpetual, the levels from a
-book that was found equal to the venue's own quotes. Beside each figure stands its twin: a kernel
-that only reads the same columns, called in the same batches. Processor time, so that others on the
-machine do not count (they do in p50 and p99); measured in a child process pinned to one core.
+All of order flow, on the quotes, trades and best five levels of a recorded perpetual, the levels
+from a book that was found equal to the venue's own quotes. Beside each figure stands its twin: a
+kernel that only reads the same columns, called in the same batches. Processor time, so that others
+on the machine do not count (they do in p50 and p99); measured in a child process pinned to one
+core.
 """
 
 import json
@@ -13,6 +14,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter_ns, process_time
 from typing import Any
@@ -22,15 +24,17 @@ import pyarrow as pa
 
 from bench.book import SNAPSHOT_LEVELS, compare
 from operators.arrays import F8, kernel
+from operators.features.feature import Terms
 from operators.features.flow.depth import DEPTH
 from operators.features.flow.events import FlowInput, flow_input
-from operators.features.flow.flow import Flow, FlowState
-from operators.features.flow.registry import FEATURES, NAMES
-from operators.features.flow.rows import ASK_PX, ASK_QTY, BID_PX, BID_QTY, FlowBlock
+from operators.features.flow.registry import FEATURES
+from operators.features.flow.rows import ASK_PX, ASK_QTY, BID_PX, BID_QTY
+from operators.features.signal import SignalBlock
+from operators.features.signals import Signals, SignalsState
 from operators.market.books.l2 import BookTopRows, L2Books
 from operators.market.books.l2_state import BookTerms, levels
 from operators.market.books.sides import ASK, BID
-from schemas.instruments import InstrumentArrays
+from schemas.instruments import InstrumentArrays, InstrumentTable
 from schemas.kinds import Flag, Kind
 from schemas.rows import MarketRows, concat, take
 from venues.tape import TapeError, open_tapes
@@ -38,6 +42,7 @@ from venues.tape import TapeError, open_tapes
 RECORDING = "binance_usdm_BTCUSDT_20240808T2354"
 KINDS = ("book", "quotes", "trades")
 BATCHES = {1: 20_000, 100: 80_000, 1_000: 80_000}  # rows a call, and rows measured: the last
+NAMES = tuple(feature.name for feature in FEATURES)  # the full flow set
 LAPS = 5  # over the same rows from the same state; the median counts
 AIM_PER_S, AIM_US_P99 = 1_000_000, 100.0  # at 1,000 rows a call; a call with one row
 DAILY_QTY = 250_000.0  # base units: what this market trades in a day, by its order of magnitude
@@ -87,15 +92,14 @@ def _folder() -> Path:
 def _measure(folder: Path) -> dict[str, Any]:
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     feed = open_tapes([folder / kind / f"{RECORDING}.parquet" for kind in KINDS])
-    table = feed.table.arrays()
     every = concat(list(feed.read(0, 65_536)))
-    top, best = _best_levels(every, table)
+    top, best = _best_levels(every, feed.table.arrays())
     verified = compare(top, folder / "quotes" / f"{RECORDING}.parquet")
     if verified.equal != verified.compared:
         raise RuntimeError(f"the book is wrong, what is made of it means nothing: {verified}")
     flowing = (every.kind != Kind.BOOK) | (every.flags & Flag.MSG_LAST != 0)
     rows, best = take(every, flowing), best[flowing]
-    flow = Flow(table, daily_qty=np.full(table.lane.size, DAILY_QTY))
+    signals = _signals(feed.table, NAMES)
     return {
         "recording": RECORDING,
         "features": len(NAMES),
@@ -103,15 +107,20 @@ def _measure(folder: Path) -> dict[str, Any]:
         "quotes": int(np.count_nonzero(rows.kind == Kind.QUOTE)),
         "trades": int(np.count_nonzero(rows.kind == Kind.TRADE)),
         "books": int(np.count_nonzero(rows.kind == Kind.BOOK)),
-        "state_bytes": len(flow.dump(flow.initial())),
+        "state_bytes": len(signals.dump(signals.initial())),
         "runs": [
-            _batches(flow, rows, best, size, measured) for size, measured in BATCHES.items()
+            _batches(signals, rows, best, size, measured) for size, measured in BATCHES.items()
         ],
-        "ns_per_row_alone": _alone(table, rows, best),
+        "ns_per_row_alone": _alone(feed.table, rows, best),
         "aim_rows_per_s": AIM_PER_S,
         "aim_us_p99": AIM_US_P99,
         "machine": {"cpu": _cpu(), "python": platform.python_version(), "cores_used": 1},
     }  # fmt: skip
+
+
+def _signals(table: InstrumentTable, names: Sequence[str]) -> Signals:
+    daily_qty = np.full(len(table.instruments), DAILY_QTY)
+    return Signals(Terms.of(table, daily_qty=daily_qty), names)
 
 
 def _best_levels(rows: MarketRows, table: InstrumentArrays) -> tuple[BookTopRows, F8]:
@@ -132,11 +141,13 @@ def _best_levels(rows: MarketRows, table: InstrumentArrays) -> tuple[BookTopRows
     return concat(tops), best
 
 
-def _batches(flow: Flow, rows: MarketRows, best: F8, size: int, measured: int) -> dict[str, Any]:
+def _batches(
+    signals: Signals, rows: MarketRows, best: F8, size: int, measured: int
+) -> dict[str, Any]:
     """The last rows of the recording, so many a call."""
     start = rows.seq.size - measured
-    state, _ = flow.step(flow.initial(), flow_input(_part(rows, 0, start), best[:start]))
-    saved = flow.dump(state)
+    state, _ = signals.step_behind_books(signals.initial(), _part(rows, 0, start), best[:start])
+    saved = signals.dump(state)
     batches = [
         (_part(rows, at, at + size), best[at : at + size])
         for at in range(start, rows.seq.size, size)
@@ -144,10 +155,10 @@ def _batches(flow: Flow, rows: MarketRows, best: F8, size: int, measured: int) -
     flow_s, values_s, read_s, calls_ns = [], [], [], np.empty(0, np.int64)
     schema = pa.schema([("values", pa.list_(pa.float64(), len(NAMES)))])
     for _ in range(LAPS):
-        spent_s, ns, out_bytes = _lap(flow, flow.load(saved), batches, schema)
+        spent_s, ns, out_bytes = _lap(signals, signals.load(saved), batches, schema)
         flow_s.append(spent_s)
         calls_ns = np.concatenate([calls_ns, ns])
-        values_s.append(_lap(flow, flow.load(saved), batches, None)[0])
+        values_s.append(_lap(signals, signals.load(saved), batches, None)[0])
         read_s.append(_reading(batches))
     spent, values, read = (float(np.median(each)) for each in (flow_s, values_s, read_s))
     return {
@@ -165,28 +176,31 @@ def _batches(flow: Flow, rows: MarketRows, best: F8, size: int, measured: int) -
 
 
 def _lap(
-    flow: Flow, state: FlowState, batches: list[tuple[MarketRows, F8]], schema: pa.Schema | None
+    signals: Signals,
+    state: SignalsState,
+    batches: list[tuple[MarketRows, F8]],
+    schema: pa.Schema | None,
 ) -> tuple[float, Any, int]:
     """Processor seconds, wall nanoseconds of each call, and bytes that came out."""
     ns, out_bytes = np.empty(len(batches), np.int64), 0
     start_s = process_time()
     for i, (rows, best) in enumerate(batches):
         start_ns = perf_counter_ns()
-        state, block = flow.step(state, flow_input(rows, best))
+        state, block = signals.step_behind_books(state, rows, best)
         if schema is not None:
             out_bytes += _serialised(block, schema).size
         ns[i] = perf_counter_ns() - start_ns
     return process_time() - start_s, ns, out_bytes
 
 
-def _serialised(block: FlowBlock, schema: pa.Schema) -> pa.Buffer:
+def _serialised(block: SignalBlock, schema: pa.Schema) -> pa.Buffer:
     """One fixed-size list per row: 60 columns of their own take ten times as long to build."""
     flat = pa.array(block.values.ravel())
     column = pa.FixedSizeListArray.from_arrays(flat, type=schema.field(0).type)
     return pa.RecordBatch.from_arrays([column], schema=schema).serialize()
 
 
-def _alone(table: InstrumentArrays, rows: MarketRows, best: F8) -> dict[str, float]:
+def _alone(table: InstrumentTable, rows: MarketRows, best: F8) -> dict[str, float]:
     """Nanoseconds per row of each operator, with the making of flow rows, which all share."""
     size, measured = 1_000, BATCHES[1_000]
     start = rows.seq.size - measured
@@ -197,8 +211,8 @@ def _alone(table: InstrumentArrays, rows: MarketRows, best: F8) -> dict[str, flo
     found = {}
     for operator in dict.fromkeys(feature.operator for feature in FEATURES):
         names = [feature.name for feature in FEATURES if feature.operator == operator]
-        flow = Flow(table, names, daily_qty=np.full(table.lane.size, DAILY_QTY))
-        laps = [_lap(flow, flow.initial(), batches, None)[0] for _ in range(LAPS)]
+        signals = _signals(table, names)
+        laps = [_lap(signals, signals.initial(), batches, None)[0] for _ in range(LAPS)]
         found[", ".join(names)] = float(np.median(laps)) / measured * 1e9
     return found
 

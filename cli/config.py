@@ -5,6 +5,9 @@
     cadence = "500ms"
     [safety]
     loss_streak_max = 12
+    [features]
+    sets = ["flow", "depth"]
+    daily_qty = {"binance:BTCUSDT" = 250000}
 
 The environment says the same as TRIFECTA_DESK_CADENCE or TRIFECTA_DESK_SAFETY__LOSS_STREAK_MAX and
 wins over the file; an option of the command wins over both.
@@ -48,6 +51,14 @@ _Safety: Any = _overrides(SafetyRules)
 _Venue: Any = _overrides(VenueRules)
 
 
+class _Features(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    sets: list[str] | None = None
+    daily_qty: dict[str, float] | None = None
+    happenings: list[tuple[str, int]] | None = None
+
+
 class _Config(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", strict=False
@@ -60,6 +71,7 @@ class _Config(BaseSettings):
     lane: _Lane = _Lane()
     safety: _Safety = _Safety()
     venue: _Venue = _Venue()
+    features: _Features = _Features()
 
     @classmethod
     def settings_customise_sources(
@@ -98,8 +110,11 @@ def settings_of(file: Path | None, options: Mapping[str, Any]) -> RunSettings:
         name = ".".join(str(part) for part in first["loc"])
         why = "there is no such setting" if first["type"] == "extra_forbidden" else first["msg"]
         raise SettingsError(f"{where}: {name}: {why}; see docs/operations.md") from None
-    known = found.model_dump(exclude_none=True)
-    return RunSettings(**{**known, **{k: v for k, v in options.items() if v is not None}})
+    known = found.model_dump(mode="json", exclude_none=True)  # as the first record has it
+    said = {name: value for name, value in options.items() if value is not None}
+    if "features" in said:  # a list of sets: the quantities stay the file's
+        said["features"] = {**known.get("features", {}), "sets": said["features"]}
+    return RunSettings(**{**known, **said})
 
 
 def settings_toml(settings: RunSettings) -> str:
@@ -109,6 +124,13 @@ def settings_toml(settings: RunSettings) -> str:
     for table in ("lane", "safety", "venue"):
         lines += [f"[{table}]"]
         lines += [f"{name} = {value!r}" for name, value in getattr(settings, table).items()]
+    if settings.features:
+        lines += ["[features]"]
+        for name in ("sets", "happenings"):
+            lines += [f"{name} = {json.dumps(settings.features.get(name, []))}"]
+        lines += ["[features.daily_qty]"]
+        daily_qty = settings.features.get("daily_qty", {})
+        lines += [f"{json.dumps(name)} = {qty!r}" for name, qty in daily_qty.items()]
     return "\n".join(lines) + "\n"
 
 

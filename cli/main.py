@@ -148,6 +148,14 @@ def run(
         float | None,
         typer.Option(metavar="X", help="Multiple of real time; if not given, all it can."),
     ] = None,
+    features: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SET,...",
+            help="Features of the market layer to compute: sets, single ones, or all; see "
+            "docs/features.md. None if not given.",
+        ),
+    ] = None,
     operator: Annotated[
         str | None,
         typer.Option(
@@ -181,6 +189,7 @@ def run(
             {
                 "mode": mode or ("paper" if topology == "split" else None), "cadence": cadence,
                 "balance": balance, "seed": seed, "operator": operator,
+                "features": None if features is None else features.split(","),
             },
         )  # fmt: skip
         request = Request(
@@ -464,6 +473,8 @@ WHERE kind = 'DECISION' AND NOT approved GROUP BY reason ORDER BY n DESC"
 trifecta query "SELECT * FROM quarantine WHERE symbol = 'BTCUSDT'
 AND ts_recv >= '2024-08-08 23:54' AND ts_recv < '2024-08-08 23:55'"
 
+trifecta query "FROM book('binance_usdm:BTCUSDT', '2024-08-08 23:55') WHERE level <= 5"
+
 Exit codes: 0 answered; 2 refused, the reason is on stderr."""
 )
 def query(
@@ -482,7 +493,8 @@ def query(
         str, typer.Option("--format", metavar="table|csv|json", help="Of the answer.")
     ] = "table",
 ) -> None:
-    """Ask a run or a desk in SQL: market, features, quarantine, decisions, orders, reports, ledger.
+    """Ask a run or a desk in SQL: market, features, signals, quarantine, decisions, orders,
+    reports, ledger, and book(instrument, time).
 
     DESCRIBE market lists columns. What is asked for is first copied from the log to its store.
     """

@@ -24,7 +24,7 @@ from cli.export import brought_up, default_store, open_place
 from cli.run_dir import KAFKA, LOG, RUNS
 from flows.log.errors import LogAwayError
 from flows.store.folder import StoreHeldError
-from flows.store.views import INSTRUMENTS, VIEWS, connect, named_topics
+from flows.store.views import BOOK, INSTRUMENTS, VIEWS, connect, named_topics
 
 FORMATS = ("table", "csv", "json")
 SHOWN_ROWS = 40
@@ -207,7 +207,8 @@ def _told(error: duckdb.Error) -> str:
     """The database's message in one line, with what there is where a name was not found."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip(" ^")]
     if isinstance(error, duckdb.CatalogException) and "Table" in lines[0]:
-        return f"{lines[0]} There are: {', '.join([*VIEWS, INSTRUMENTS])}"
+        there = [*VIEWS, INSTRUMENTS, f"{BOOK}(instrument, time)"]
+        return f"{lines[0]} There are: {', '.join(there)}"
     if isinstance(error, duckdb.ParserException):
         return lines[0]
     return " ".join(lines)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from operators.desk import DeskRules
+from operators.features.signal_log import SignalLog
 from operators.sequence.tier import Predictor
 from schemas.instruments import InstrumentTable
 
@@ -17,3 +18,4 @@ class Chain:
     rules: DeskRules
     balance: str
     code_version: str
+    signals: SignalLog | None = None  # the enabled features; None: not one

@@ -27,6 +27,7 @@ from venues.feed import Feed, LiveFeed, SourceInfo
 EPOCH = timedelta(seconds=1)  # between snapshots; a snapshot costs about 1 ms
 RECORD = "run"  # key of the run's first record in the log's meta table
 TABLE = "instruments"
+SIGNAL_NAMES = "signals"  # a list: the columns of `signals.v1`; not there where none is enabled
 
 
 class RunMismatchError(Exception):
@@ -117,8 +118,9 @@ def run_desk(
         open_record(log, writer, record, feed.table)
         rules = settings.rules(feed.table, model.digest if model else 0)
         chain = Chain(
-            feed.table, len(feed.names), model, rules, settings.balance, record.code_version
-        )
+            feed.table, len(feed.names), model, rules, settings.balance, record.code_version,
+            settings.signals(feed.table, record.sources),
+        )  # fmt: skip
         control = ControlBox(
             run_dir, log, writer, lanes=feed.table.lanes, code_version=record.code_version
         )
@@ -161,7 +163,9 @@ def open_record(
     """
     found = log.texts().get(RECORD)
     if found is None:
-        writer.append([], {**(texts or {}), TABLE: table.to_json()})
+        names = RunSettings(**record.settings).signal_names()
+        named = {SIGNAL_NAMES: json.dumps(names)} if names else {}
+        writer.append([], {**(texts or {}), **named, TABLE: table.to_json()})
         writer.append([], {RECORD: record.to_json()})  # last: who finds it finds all
         writer.flush()
         return

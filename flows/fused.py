@@ -1,6 +1,6 @@
 """The whole chain in one process: a tape goes in, every topic of the log comes out.
 
-tape -> ingest -> features -> decide -> execute -> account -> log
+tape -> ingest -> features -> decide -> signals -> execute -> account -> log
 """
 
 from collections.abc import Callable
@@ -26,6 +26,7 @@ from schemas.topics import (
     PROPOSALS,
     QUARANTINE,
     REPORTS,
+    SIGNALS,
 )
 
 
@@ -42,6 +43,7 @@ def build(
     stream = ingest.steps(stream, chain.table, chain.n_sources)
     stream = features.steps(stream, chain.table, chain.predictor)
     stream = decide.steps(stream, chain.table, chain.rules)
+    stream = features.signal_steps(stream, chain.signals)
     stream = execute.steps(stream, chain.table)
     stream = account.steps(stream, chain.table, chain.balance)
     bundles = op.map_value("encode", stream, hushed(_Encode(chain, seen)))
@@ -63,6 +65,7 @@ class _Encode:
         messages += encode(MARKET, parcel.market, self._code, positions=lambda lane: position)
         for topic, rows in (
             (FEATURES, parcel.features),
+            (SIGNALS, parcel.signals),
             (PROPOSALS, parcel.proposals),
             (DECISIONS, parcel.decisions),
             (ORDERS, parcel.orders),

@@ -15,6 +15,7 @@ from operators.arrays import Operator
 from operators.execution.orders import ORDER_FIELDS
 from operators.records import blank_records
 from schemas.rows import DecisionRows, FeatureRows, MarketRows, ProposalRows
+from schemas.signal_rows import SignalRows, no_signals
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Parcel:
     places: Mapping[int, Place] = field(default_factory=dict)  # of ingest behind it, by lane
     quarantine: MarketRows | None = None
     features: FeatureRows | None = None
+    signals: SignalRows = field(default_factory=no_signals)
     proposals: ProposalRows | None = None
     decisions: DecisionRows | None = None
     orders: Any = field(default_factory=partial(blank_records, ORDER_FIELDS, 0))  # then JSON rows

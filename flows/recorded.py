@@ -1,6 +1,8 @@
 """What a log says about the run that it holds."""
 
-from flows.desk_run import RECORD, TABLE, RunRecord
+import json
+
+from flows.desk_run import RECORD, SIGNAL_NAMES, TABLE, RunRecord
 from flows.log.api import Log
 from flows.log.errors import LogError
 from models.registry import load_or_fallback
@@ -14,6 +16,11 @@ def recorded_run(log: Log) -> tuple[RunRecord, InstrumentTable]:
     if RECORD not in texts or TABLE not in texts:
         raise LogError("the log holds no run: its first record is missing")
     return RunRecord.from_json(texts[RECORD]), InstrumentTable.from_json(texts[TABLE])
+
+
+def signal_names(log: Log) -> tuple[str, ...]:
+    """The columns of `values` in `signals.v1`; none where the run has enabled no feature."""
+    return tuple(json.loads(log.texts().get(SIGNAL_NAMES, "[]")))
 
 
 def model_of(record: RunRecord) -> StreamModel | None:

@@ -3,20 +3,29 @@
 import hashlib
 import json
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
 
 from operators.desk import DeskRules
 from operators.execution.simulated_venue import VenueRules
+from operators.features.feature import Happenings, Terms
+from operators.features.levels import cut_books
+from operators.features.registry import chosen
+from operators.features.signal_log import SignalLog
+from operators.features.signals import Signals
 from operators.governor.lane import LaneRules
 from operators.governor.portfolio import PortfolioRules
 from operators.risk.safety import SafetyRules
 from operators.sequence.inputs import INPUTS_SHA256
 from schemas.instruments import InstrumentTable
+from schemas.rows import F8
 
 CADENCE_NS_MAX = 86_400_000_000_000
+FEATURE_SETTINGS = ("sets", "daily_qty", "happenings")
 MODES = ("backtest", "shadow", "paper")
 
 
@@ -36,6 +45,10 @@ class RunSettings:
     lane: dict[str, Any] = field(default_factory=dict)  # overrides of LaneRules
     safety: dict[str, Any] = field(default_factory=dict)  # overrides of SafetyRules
     venue: dict[str, Any] = field(default_factory=dict)  # overrides of VenueRules
+    # "sets": names of sets and features (operators.features.registry), none is computed without;
+    # "daily_qty": by instrument, what usually trades in a day, in its own units;
+    # "happenings": scheduled events of the world, [UTC, weight of 1 to 3], sorted by time
+    features: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
@@ -48,9 +61,36 @@ class RunSettings:
                 f"balance must be an amount such as 100000 or 2500.50, was {self.balance!r}"
             )
 
+        self._check_features()
+
     def digest(self) -> str:
-        """SHA-256 over everything that shapes a decision."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+        """SHA-256 over everything that shapes a row."""
+        found = asdict(self)
+        if not self.features:  # as before there were any
+            del found["features"]
+        return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
+
+    def signal_names(self) -> tuple[str, ...]:
+        """The enabled features, in the order of the columns of `signals.v1`."""
+        words = self.features.get("sets")
+        return tuple(feature.name for feature in chosen(words)) if words else ()
+
+    def signals(
+        self, table: InstrumentTable, sources: Sequence[Mapping[str, Any]]
+    ) -> SignalLog | None:
+        """The operator of the enabled features; None where there are none.
+
+        `sources` are those of the run's first record; some show a part of their books only.
+        SettingsError if a daily quantity is one of an instrument that is not in the table.
+        """
+        names = self.signal_names()
+        if not names:
+            return None
+        daily_qty, happenings = self._daily_qty(table), self._happenings()
+        terms = Terms.of(table, daily_qty=daily_qty, happenings=happenings)
+        depth_of = {source["name"]: source.get("book_depth", 0) for source in sources}
+        depth = [depth_of.get(each.venue, 0) for each in table.instruments]
+        return SignalLog(terms.instruments, Signals(terms, names, books=cut_books(depth)))
 
     def rules(self, table: InstrumentTable, model_digest: int) -> DeskRules:
         """The operators' rules for an instrument table and a model."""
@@ -69,6 +109,54 @@ class RunSettings:
             venue=VenueRules(**self.venue),
             resume_next_session=int(operator == "next-session"),
         )
+
+    def _check_features(self) -> None:
+        unknown = sorted(set(self.features) - set(FEATURE_SETTINGS))
+        if unknown:
+            known = ", ".join(FEATURE_SETTINGS)
+            raise SettingsError(f"features has {known}, not {unknown[0]!r}")
+        try:
+            self.signal_names()
+        except ValueError as error:
+            raise SettingsError(f"features: {error}") from None
+        for name, qty in self.features.get("daily_qty", {}).items():
+            if not 0.0 < qty < float("inf"):
+                raise SettingsError(f"features: daily_qty of {name} must be positive, was {qty}")
+        happenings = self._happenings()
+        if (np.diff(happenings.ts_ns) < 0).any():
+            raise SettingsError("features: happenings must be sorted by time")
+
+    def _happenings(self) -> Happenings:
+        told = self.features.get("happenings", [])
+        for _, weight in told:
+            if weight not in (1, 2, 3):
+                raise SettingsError(f"features: a happening weighs 1, 2 or 3, not {weight!r}")
+        times = [_utc_ns(text) for text, _ in told]
+        return Happenings(np.array(times, np.int64), np.array([w for _, w in told], np.int8))
+
+    def _daily_qty(self, table: InstrumentTable) -> F8:
+        found = np.full(len(table.instruments), np.nan)
+        for name, qty in self.features.get("daily_qty", {}).items():
+            mine = [k for k, each in enumerate(table.instruments) if name in (each.id, each.name)]
+            if not mine:
+                known = ", ".join(each.id for each in table.instruments[:5])
+                raise SettingsError(
+                    f"features: daily_qty is given for {name!r}, which is no instrument of this "
+                    f"run; there are: {known}"
+                )
+            found[mine] = qty
+        return found
+
+
+def _utc_ns(text: str) -> int:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise SettingsError(
+            f"features: a happening needs a time such as 2024-08-14T12:30:00Z, was {text!r}"
+        ) from None
+    passed = moment.replace(tzinfo=moment.tzinfo or UTC) - datetime(1970, 1, 1, tzinfo=UTC)
+    return passed // timedelta(microseconds=1) * 1_000
 
 
 def cadence_ns(text: str) -> int:

@@ -1,6 +1,6 @@
 """The flows that run as workers behind ingest: what each reads, does and writes.
 
-market -> features -> decide (lanes, then the portfolio) -> execute -> orders, reports
+market -> features (and signals) -> decide (lanes, then the portfolio) -> execute -> orders, reports
 market -> account -> ledger
 """
 
@@ -32,6 +32,7 @@ from schemas.topics import (
     ORDERS,
     PROPOSALS,
     REPORTS,
+    SIGNALS,
     Topic,
     topic_named,
 )
@@ -40,6 +41,7 @@ Steps = Callable[[KeyedStream[Parcel], Chain], KeyedStream[Parcel]]
 FIELDS = {  # where a parcel keeps a topic's rows
     MARKET: "market",
     FEATURES: "features",
+    SIGNALS: "signals",
     PROPOSALS: "proposals",
     DECISIONS: "decisions",
     ORDERS: "orders",
@@ -71,7 +73,8 @@ class Stage:
 
 
 def _features(stream: KeyedStream[Parcel], chain: Chain) -> KeyedStream[Parcel]:
-    return features.steps(stream, chain.table, chain.predictor)
+    stream = features.steps(stream, chain.table, chain.predictor)
+    return features.signal_steps(stream, chain.signals)
 
 
 def _lane(stream: KeyedStream[Parcel], chain: Chain) -> KeyedStream[Parcel]:
@@ -95,7 +98,7 @@ def _account(stream: KeyedStream[Parcel], chain: Chain) -> KeyedStream[Parcel]:
 
 
 STAGES = {
-    "features": Stage((MARKET,), (FEATURES,), merge=False, by_lane=True, steps=_features),
+    "features": Stage((MARKET,), (FEATURES, SIGNALS), merge=False, by_lane=True, steps=_features),
     "decide": Stage((FEATURES,), (PROPOSALS, DECISIONS), merge=True, by_lane=False, steps=_decide),
     "decide-lane": Stage((FEATURES,), (PROPOSALS,), merge=False, by_lane=True, steps=_lane),
     "decide-portfolio": Stage(

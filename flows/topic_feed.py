@@ -81,7 +81,9 @@ def open_topic(log: Log, *, from_ns: int | None = None, to_ns: int | None = None
         n_rows=int(counts.sum()),
         simulated=run.record.simulated,
         description=[
-            SourceInfo(each.name, KIND, int(n), each.first_ns, each.last_ns, each.sha256)
+            SourceInfo(
+                each.name, KIND, int(n), each.first_ns, each.last_ns, each.sha256, each.book_depth
+            )
             for each, n in zip(sources, counts, strict=True)
         ],
         log=log,

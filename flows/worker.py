@@ -30,7 +30,7 @@ from flows.rounds import Numbering, RoundSource, rounds_on
 from flows.runtime import run_flow
 from flows.settings import RunSettings
 from flows.store.copy import follow
-from flows.warm_up import warm_up
+from flows.warm_up import warm_signals, warm_up
 from schemas.instruments import InstrumentTable
 from schemas.topics import MARKET, QUARANTINE
 from venues.feed import Feed, LiveFeed
@@ -68,7 +68,12 @@ def run_stage(log: Log, name: str, *, lanes: Sequence[int], folder: Path, meter:
         )
     settings = RunSettings(**record.settings)
     rules = settings.rules(table, model.digest if model else 0)
-    chain = Chain(table, len(record.sources), model, rules, settings.balance, record.code_version)
+    chain = Chain(
+        table, len(record.sources), model, rules, settings.balance, record.code_version,
+        settings.signals(table, record.sources),
+    )  # fmt: skip
+    if name == "features" and chain.signals is not None:
+        warm_signals(chain.signals)
     stage = stages.STAGES[name]
     mine = [lane for lane in table.active_lanes() if lane in lanes]
     if not mine:

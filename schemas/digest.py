@@ -133,7 +133,12 @@ def _part(row: dict[str, Any], key: str) -> bytes | None:
 def _canonical(rows: Any) -> NDArray[np.void]:
     table: Any = type(rows)
     types = dtypes(table)
-    packed = np.dtype([(name, dtype.newbyteorder("<")) for name, dtype in types.items()])
+    packed = np.dtype(
+        [
+            (name, dtype.newbyteorder("<"), column.shape[1:])
+            for (name, dtype), column in zip(types.items(), rows, strict=True)
+        ]
+    )
     out = np.empty(rows[0].size, packed)
     for name, column in zip(types, rows, strict=True):
         if column.dtype.kind == "f":
@@ -147,5 +152,11 @@ def _row(rows: Any, i: int) -> dict[str, Any] | None:
     """Row `i` as Python values, a null float as None; None past the end."""
     if i >= rows[0].size:
         return None
-    values = ((name, column[i].item()) for name, column in zip(rows._fields, rows, strict=True))
-    return {name: None if value != value else value for name, value in values}
+    values = ((name, column[i].tolist()) for name, column in zip(rows._fields, rows, strict=True))
+    return {name: _known(value) for name, value in values}
+
+
+def _known(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_known(each) for each in value]
+    return None if value != value else value

@@ -7,6 +7,7 @@ from enum import IntEnum
 from typing import Any, Literal
 
 from schemas.rows import DecisionRows, FeatureRows, MarketRows, ProposalRows, fingerprint
+from schemas.signal_rows import SignalRows
 
 Partitions = Literal["lane", "single", "venue", "writer"]
 
@@ -64,12 +65,13 @@ LEDGER = Topic("ledger.v1", 8, None, Encoding.JSON, "single")
 CONTROL = Topic("control.v1", 9, None, Encoding.JSON, "single")
 AUDIT = Topic("audit.v1", 10, None, Encoding.JSON, "writer")
 RAW = Topic("raw.v1", 11, None, Encoding.RAW, "venue")
+SIGNALS = Topic("signals.v1", 12, SignalRows, Encoding.ARROW, "lane")
 
 TOPICS: dict[str, Topic] = {
     topic.name: topic
     for topic in (
         MARKET, FEATURES, PROPOSALS, DECISIONS, QUARANTINE, ORDERS, REPORTS, LEDGER, CONTROL,
-        AUDIT, RAW,
+        AUDIT, RAW, SIGNALS,
     )
 }  # fmt: skip
 

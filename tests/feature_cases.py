@@ -24,13 +24,17 @@ def instrument(lane: int, symbol: int, *, has_quotes: bool) -> Instrument:
 
 
 def instruments() -> InstrumentArrays:
+    return table().arrays()
+
+
+def table() -> InstrumentTable:
     """Lane 1: rows 0 (quotes) and 1 (trades only). Lane 3: row 2 (quotes). Lanes 0, 2: none."""
     rows = (
         instrument(1, 0, has_quotes=True),
         instrument(1, 1, has_quotes=False),
         instrument(3, 0, has_quotes=True),
     )
-    return InstrumentTable(lanes=4, desk_currency="USD", instruments=rows).arrays()
+    return InstrumentTable(lanes=4, desk_currency="USD", instruments=rows)
 
 
 def market(rows: list[dict[str, Any]]) -> MarketRows:

@@ -1,14 +1,18 @@
 """Rows for the tests of order flow: made-up markets, hand-made ones, and a recorded one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 
+from operators.features.feature import Terms
 from operators.features.flow.events import FlowEvents, FlowInput, flow_input
+from operators.features.flow.registry import FEATURES
 from operators.features.flow.rows import FlowFeature, FlowRows
+from operators.features.signal import SignalBlock
+from operators.features.signals import Signals, SignalsState
 from schemas.instruments import Instrument, InstrumentArrays, InstrumentKind, InstrumentTable
 from schemas.kinds import Flag, Kind
 from schemas.rows import F8, I8, MarketRows, empty, take
@@ -17,12 +21,31 @@ from tests import feature_cases
 START_NS = feature_cases.START_NS
 SECOND_NS = 1_000_000_000
 LEVELS = 5
+NAMES = tuple(feature.name for feature in FEATURES)
 N = 3  # instruments: 0 and 2 have quotes, 1 has not
 TICK = np.full(N, 0.01)
 
 
 def instruments() -> InstrumentArrays:
     return feature_cases.instruments()
+
+
+class Flow(Signals):
+    """The chosen features, of rows with the levels of their books beside them."""
+
+    def __init__(
+        self,
+        table: InstrumentTable,
+        names: Iterable[str] = NAMES,
+        *,
+        daily_qty: F8 | None = None,
+    ) -> None:
+        super().__init__(Terms.of(table, daily_qty=daily_qty), names)
+
+    def step(self, state: SignalsState, rows: Any) -> tuple[SignalsState, SignalBlock]:
+        market = empty(MarketRows, rows.kind.size)
+        given = {name: getattr(rows, name) for name in rows._fields if name != "levels"}
+        return self.step_behind_books(state, market._replace(**given), rows.levels)
 
 
 def flow_rows(rows: FlowInput) -> FlowRows:
@@ -129,7 +152,7 @@ def slot_sums(ts_ns: I8, amounts: F8, *, slot_ns: int = 250_000_000, slots: int 
 
 def recorded(
     data_path: Callable[[str], Path], name: str, *, tick: str, lot: str
-) -> tuple[InstrumentArrays, FlowInput]:
+) -> tuple[InstrumentTable, FlowInput]:
     """Quotes and trades of one recorded market, merged by the time of receipt; no levels."""
     trades = pq.read_table(data_path(f"trades/{name}.parquet"))
     quotes = pq.read_table(data_path(f"quotes/{name}.parquet"))
@@ -152,4 +175,4 @@ def recorded(
         settle="USD", contract_size="1", tick=tick, lot=lot, fee_maker="0", fee_taker="0",
         can_short=True, has_quotes=True, binary_payout="0", clock_offset_ns=0, assumed="",
     )  # fmt: skip
-    return InstrumentTable(1, "USD", (row,)).arrays(), flow_input(rows)
+    return InstrumentTable(1, "USD", (row,)), flow_input(rows)

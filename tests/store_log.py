@@ -1,5 +1,6 @@
 """A made log of every stored topic, with all that files by day, venue and symbol can trip over."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from flows.desk_run import RECORD, TABLE, RunRecord
+from flows.desk_run import RECORD, SIGNAL_NAMES, TABLE, RunRecord
 from flows.log.api import Log, Partition
 from flows.log.codec import encode_json, encode_rows, rows_from
 from operators.market.books.words import BookReason, BookState
@@ -15,6 +16,7 @@ from schemas.instruments import InstrumentTable
 from schemas.kinds import NO_SYMBOL, Control, Engine, Flag, Kind, ReportCode, Role, Side
 from schemas.reasons import Reason
 from schemas.rows import DecisionRows, FeatureRows, MarketRows, dtypes
+from schemas.signal_rows import SignalRows
 from schemas.topics import (
     DECISIONS,
     FEATURES,
@@ -23,6 +25,7 @@ from schemas.topics import (
     ORDERS,
     QUARANTINE,
     REPORTS,
+    SIGNALS,
     topic_named,
 )
 from tests.desk_cases import DAY, SECOND, START, instrument, table
@@ -34,6 +37,7 @@ INSTRUMENTS: InstrumentTable = table(
     lanes=3,
 )
 LANES = INSTRUMENTS.active_lanes()
+SIGNALS_MADE = ("cvd", "footprint_poc", "microprice")
 FIRST_NS = START + DAY - 20 * SECOND  # rows of a second each, so that two days meet
 _CODES: dict[str, list[int]] = {
     "kind": [
@@ -79,6 +83,11 @@ def made(n: int, *, seed: int = 1) -> Made:
     decided.lane[:] = chance.choice(LANES, n)
     rows[DECISIONS.name, 0] = decided
     rows[LEDGER.name, 0] = [_transaction(k) for k in range(n // 2)]
+    for lane in LANES:
+        signals = _random(SignalRows, n, lane, chance)
+        values = chance.normal(size=(n, len(SIGNALS_MADE)))
+        values[chance.random(values.shape) < 0.3] = np.nan
+        rows[SIGNALS.name, lane] = signals._replace(values=values)
     return rows
 
 
@@ -96,7 +105,8 @@ def write(
     writer = log.writer()
     for (name, lane), last_seq in (emptied or {}).items():
         writer.resume(name, lane, last_seq)
-    writer.append([], {TABLE: INSTRUMENTS.to_json(), RECORD: _record("made").to_json()})
+    named = {SIGNAL_NAMES: json.dumps(SIGNALS_MADE), TABLE: INSTRUMENTS.to_json()}
+    writer.append([], {**named, RECORD: run_record("made", INSTRUMENTS).to_json()})
     for (name, lane), whole in rows.items():
         topic, n = topic_named(name), int(size(whole) * until)
         if isinstance(whole, list):
@@ -126,6 +136,13 @@ def stored_seqs(store: Path) -> dict[Partition, list[int]]:
         seqs = pq.ParquetFile(file).read(columns=["seq"])["seq"].to_pylist()
         found[partition] = sorted(found.get(partition, []) + seqs)
     return found
+
+
+def run_record(run_id: str, instruments: InstrumentTable) -> RunRecord:
+    """A first record that says no more than which run it is."""
+    return RunRecord(
+        run_id, {}, "", "embedded", "fused", True, [], instruments.digest(), {}, "", "", ""
+    )
 
 
 def _random(kind: Any, n: int, lane: int, chance: np.random.Generator) -> Any:
@@ -186,9 +203,3 @@ def _transaction(k: int) -> dict[str, Any]:
 
 def _id(lane: int, symbol: int) -> str:
     return INSTRUMENTS.instruments[symbol if lane == 0 else 2].id
-
-
-def _record(run_id: str) -> RunRecord:
-    return RunRecord(
-        run_id, {}, "", "embedded", "fused", True, [], INSTRUMENTS.digest(), {}, "", "", ""
-    )

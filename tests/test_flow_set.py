@@ -2,28 +2,31 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from operators.features.feature import BOOK, QUOTES, TRADES, Terms
 from operators.features.flow.aggressors import DAY_NS
 from operators.features.flow.events import FlowInput
-from operators.features.flow.flow import Flow
-from operators.features.flow.registry import BOOK, FEATURES, NAMES, QUOTES, TRADES, FlowTerms
+from operators.features.flow.registry import FEATURES
 from operators.features.flow.rows import LEVELS, TOP, TRADE
 from schemas.kinds import Kind
 from schemas.rows import F8, take
+from tests import feature_cases
 from tests.check_operator import check_operator
-from tests.flow_cases import START_NS, flow_rows, instruments, mixed_flow, recorded
+from tests.flow_cases import NAMES, START_NS, Flow, flow_rows, mixed_flow, recorded
 
 DAILY_QTY = np.array([500.0, 800.0, np.nan])
-TERMS = FlowTerms(instruments(), DAILY_QTY)
+TABLE = feature_cases.table()
+TERMS = Terms.of(TABLE, daily_qty=DAILY_QTY)
 
 
 def whole() -> Flow:
-    return Flow(instruments(), daily_qty=DAILY_QTY)
+    return Flow(TABLE, daily_qty=DAILY_QTY)
 
 
 def run(flow: Flow, rows: FlowInput) -> dict[str, F8]:
@@ -51,9 +54,10 @@ def test_registry_says_everything() -> None:
 
 # fmt: off
 REFUSED = [
-    ("a wrong name",  ["cvd", "microprise"], "no feature 'microprise'; near: microprice"),
-    ("no such thing", ["qqq"],               "no feature 'qqq'; there are: imbalance_best, "),
+    ("a wrong name",  ["cvd", "microprise"], "no feature or set 'microprise'; near: microprice"),
+    ("no such thing", ["qqq"],               "no feature or set 'qqq'; sets: flow, depth, "),
     ("twice",         ["cvd", "cvd"],        "feature 'cvd' is named twice"),
+    ("set and one of it", ["flow", "cvd"],   "feature 'cvd' is named twice, by 'flow' and 'cvd'"),
     ("none",          [],                    "name at least one feature"),
 ]
 # fmt: on
@@ -62,23 +66,23 @@ REFUSED = [
 @pytest.mark.parametrize(("what", "names", "said"), REFUSED, ids=[r[0] for r in REFUSED])
 def test_names_that_are_refused(what: str, names: list[str], said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        Flow(instruments(), names)
+        Flow(TABLE, names)
 
 
 def test_daily_volume_is_one_number_per_instrument() -> None:
     with pytest.raises(ValueError, match=r"daily_qty must be \(3,\), was \(2,\)"):
-        Flow(instruments(), daily_qty=np.ones(2))
+        Flow(TABLE, daily_qty=np.ones(2))
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_feature_alone_is_what_it_is_among_all(name: str) -> None:
     rows = mixed_flow(2500, seed=30)
-    np.testing.assert_array_equal(run(Flow(instruments(), [name], daily_qty=DAILY_QTY), rows)[name],
+    np.testing.assert_array_equal(run(Flow(TABLE, [name], daily_qty=DAILY_QTY), rows)[name],
                                   run(whole(), rows)[name])  # fmt: skip
 
 
 def test_columns_come_in_the_order_asked_for_and_are_views_of_one_block() -> None:
-    flow = Flow(instruments(), ["roll_spread", "cvd", "impact_bps"])
+    flow = Flow(TABLE, ["roll_spread", "cvd", "impact_bps"])
     _, block = flow.step(flow.initial(), mixed_flow(50, seed=31))
     assert flow.names == ("roll_spread", "cvd", "impact_bps")
     assert block.values.shape == (50, 3)
@@ -90,26 +94,30 @@ def test_columns_come_in_the_order_asked_for_and_are_views_of_one_block() -> Non
 
 def test_only_chosen_operators_are_made_and_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
-    flow = Flow(instruments(), ["cvd", "trade_imbalance", "microprice"])
+    flow = Flow(TABLE, ["cvd", "trade_imbalance", "roll_spread"])
     for operator, _ in flow._features:
         fill = operator.fill
 
-        def counted(*args: Any, name: str = type(operator).__name__, fill: Any = fill) -> None:
+        def counted(*args: Any, name: str = operator.NAMES[0], fill: Any = fill) -> None:
             calls.append(name)
             fill(*args)
 
         monkeypatch.setattr(operator, "fill", counted)
     flow.step(flow.initial(), mixed_flow(50, seed=32))
-    assert sorted(calls) == ["Aggressors", "BestQuote"]
+    assert sorted(calls) == ["cvd", "spread_effective_bps"]
     assert len(flow.dump(flow.initial())) < len(whole().dump(whole().initial())) / 4
 
 
-def test_levels_are_only_needed_by_features_of_the_book() -> None:
-    assert whole().needs_levels
-    assert not Flow(instruments(), ["cvd", "ofi_best"]).needs_levels
+def test_books_are_only_made_where_a_feature_needs_them() -> None:
+    assert whole().has_books
+    assert Flow(TABLE, ["ofi_best"]).has_books  # one of the three has no quotes: its book has
+    quoted = replace(TABLE, instruments=TABLE.instruments[:1])
+    assert not Flow(quoted, ["cvd", "ofi_best"]).has_books
+    assert Flow(quoted, ["depth"]).has_books
+    assert not Flow(TABLE, ["cvd", "roll_spread"]).has_books
     rows = mixed_flow(300, seed=33)
     without = rows._replace(levels=np.empty((300, 4, 0)))
-    run(Flow(instruments(), ["cvd", "ofi_best"]), without)
+    run(Flow(TABLE, ["cvd", "ofi_best"]), without)
     with pytest.raises(ValueError, match="need 5 levels a side"):
         run(whole(), without)
 
@@ -123,16 +131,14 @@ def test_inputs_are_what_the_registry_says() -> None:
     rows = take(rows, (rows.lane == 3) & (rows.symbol == 0))
     rows.side[rows.side == 0] = 1
     rows.ts_event_ns[:] = np.maximum.accumulate(rows.ts_event_ns)
-    flow = Flow(instruments(), daily_qty=np.full(3, 500.0))
+    flow = Flow(TABLE, daily_qty=np.full(3, 500.0))
     all_of = run(flow, rows)
     event = flow_rows(rows).event
     bit = {QUOTES: TOP, BOOK: LEVELS, TRADES: TRADE}
     for feature in FEATURES:
         reads = sum(bit[name] for name in feature.inputs)
         kept = event & reads > 0
-        alone = run(
-            Flow(instruments(), [feature.name], daily_qty=np.full(3, 500.0)), take(rows, kept)
-        )
+        alone = run(Flow(TABLE, [feature.name], daily_qty=np.full(3, 500.0)), take(rows, kept))
         found, expected = alone[feature.name], all_of[feature.name][kept]
         np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9, err_msg=feature.name)
 

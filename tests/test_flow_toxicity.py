@@ -167,7 +167,7 @@ def test_short_is_warm_within_two_minutes_on_binance(
     data_path: Callable[[str], Path], name: str, tick: str, lot: str
 ) -> None:
     table, rows = recorded(data_path, name, tick=tick, lot=lot)
-    events = FlowEvents(table)
+    events = FlowEvents(table.arrays())
     _, flow = events.step(events.initial(), rows)
     operator = Toxicity(np.array([math.nan]), buckets=SHORT)
     _, block = operator.step(operator.initial(), flow)

@@ -90,7 +90,7 @@ def test_aggressors_that_are_not_told_are_mostly_found(
     data_path: Callable[[str], Path], name: str, tick: str
 ) -> None:
     table, rows = recorded(data_path, name, tick=tick, lot="0.001")
-    operator = FlowEvents(table)
+    operator = FlowEvents(table.arrays())
     _, blind = operator.step(operator.initial(), rows._replace(side=np.zeros_like(rows.side)))
     traded = rows.kind == Kind.TRADE
     assert (blind.sign[traded] == rows.side[traded]).mean() > 0.8

@@ -30,12 +30,14 @@ from flows.log.reader import LaneReader
 from flows.log.writer import Writer
 from schemas.kinds import Kind
 from schemas.rows import MarketRows, concat, empty
+from schemas.signal_rows import no_signals
 from schemas.topics import (
     CONTROL,
     DECISIONS,
     LEDGER,
     MARKET,
     RAW,
+    SIGNALS,
     TOPICS,
     SchemaMismatchError,
     Topic,
@@ -119,6 +121,21 @@ def test_rows_come_back_bit_for_bit(log: Log) -> None:
     assert writer.append(messages(0, 4_500)) == 4_500
     writer.flush()
     assert same(read_all(log), market(0, 4_500))
+
+
+def test_signals_come_back_bit_for_bit(log: Log) -> None:
+    values = np.random.default_rng(1).normal(size=(3_000, 34))
+    values[::3] = np.nan
+    seq = np.arange(3_000)
+    rows = no_signals(34)._replace(
+        seq=seq, lane=np.zeros(3_000, np.int16), market_seq=seq, kind=np.ones(3_000, np.uint8),
+        flags=np.ones(3_000, np.uint8), symbol=np.zeros(3_000, np.int32), ts_event_ns=seq,
+        ts_recv_ns=seq, values=values,
+    )  # fmt: skip
+    writer = log.writer()
+    assert writer.append(encode_rows(SIGNALS, lane=0, rows=rows, code_version="test")) == 3_000
+    writer.flush()
+    assert same(read_all(log, (SIGNALS.name, 0)), rows)
 
 
 def test_a_table_is_cut_into_messages_of_2048_rows_and_the_last_knows_the_positions() -> None:

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -25,9 +26,9 @@ from flows.store.folder import StoreFolder
 from flows.store.views import VIEWS, named_topics
 from schemas.kinds import Kind
 from schemas.reasons import Reason
-from schemas.topics import DECISIONS, FEATURES, LEDGER, MARKET, QUARANTINE
-from tests.runs import EURUSD, table, tables
-from tests.store_log import INSTRUMENTS, made, write
+from schemas.topics import DECISIONS, FEATURES, LEDGER, MARKET, QUARANTINE, SIGNALS
+from tests.runs import EURUSD, ROOT, table, tables
+from tests.store_log import INSTRUMENTS, SIGNALS_MADE, made, write
 
 UNTIL = "2014-05-01T16:00:00Z"
 MINUTE_NS = 60_000_000_000
@@ -135,6 +136,28 @@ def test_the_features_of_a_minute(sample: Path, log: Log) -> None:
     assert found["n"] > 1
 
 
+def test_the_signals_of_a_minute_of_any_symbol(small: Path) -> None:
+    for each in INSTRUMENTS.instruments:
+        rows = ROWS[SIGNALS.name, each.lane]
+        minute_ns = int(rows.ts_recv_ns[60]) // MINUTE_NS * MINUTE_NS
+        mine = (rows.symbol == each.symbol) & (
+            rows.ts_recv_ns // MINUTE_NS * MINUTE_NS == minute_ns
+        )
+        found = ask(
+            small,
+            "SELECT cvd, footprint_poc, microprice, market_seq FROM signals WHERE instrument = '"
+            + each.id.replace("'", "''")
+            + f"' AND time_bucket(INTERVAL 1 minute, ts_recv) = make_timestamp_ns({minute_ns}) "
+            "ORDER BY seq",
+        )
+        assert [row["market_seq"] for row in found] == rows.market_seq[mine].tolist()
+        for j, name in enumerate(SIGNALS_MADE):
+            values = [None if np.isnan(x) else x for x in rows.values[mine, j].tolist()]
+            assert [row[name] for row in found] == values
+            assert None in values
+        assert len(found) > 3
+
+
 def test_what_was_quarantined_in_a_minute_of_any_symbol(small: Path) -> None:
     kept = {i: ROWS[QUARANTINE.name, i] for i in range(INSTRUMENTS.lanes)}
     minute_ns = int(kept[0].ts_recv_ns.min()) // MINUTE_NS * MINUTE_NS + MINUTE_NS
@@ -166,6 +189,17 @@ def test_each_asset_of_the_ledger_balances_exactly(sample: Path, log: Log) -> No
     )
     assert {asset: int(row["n"]) for asset, row in found.items()} == expected
     assert {Decimal(row["rest"]) for row in found.values()} == {Decimal(0)}
+
+
+def test_the_examples_of_the_manual_can_be_asked(small: Path) -> None:
+    manual = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+    [block] = re.findall(r"```sql\n(.*?)```", manual, re.DOTALL)
+    block = re.sub(r"^--.*\n", "", block, flags=re.MULTILINE)  # would be an option of the command
+    asked = [text for text in re.split(r";\s*\n", block) if text.strip()]
+    assert len(asked) > 6
+    for sql in asked:
+        result = trifecta("query", sql, "--run", small, "--format", "json")
+        assert result.exit_code == 0, (sql, result.stderr)
 
 
 # ---- the views

@@ -30,10 +30,12 @@ from flows.store.folder import StoreError, StoreFolder, StoreHeldError
 from flows.store.layout import STORED
 from operators.market.books.words import BookState
 from schemas.kinds import Control, ReportCode
+from schemas.signal_rows import SignalRows
 from schemas.topics import FEATURES, MARKET
 from tests.store_log import (
     INSTRUMENTS,
     LANES,
+    SIGNALS_MADE,
     files,
     made,
     size,
@@ -86,9 +88,8 @@ def test_every_row_of_every_topic_is_stored_once_bit_for_bit(
         if isinstance(rows, list):
             assert [json_row(row) for row in stored] == [with_nulls(row, stored) for row in rows]
         else:
-            for name in rows._fields:
+            for name, expected in columns(rows).items():
                 column = [number_of(row, name) for row in stored]
-                expected = getattr(rows, name)
                 assert np.array(column, expected.dtype).tobytes() == expected.tobytes(), name
 
 
@@ -131,7 +132,9 @@ def test_any_batches_flushes_and_restarts_give_the_same_bytes(
     left = iter([*steps, *[(1000, "go on")] * 20])
     done = False
     while not done:
-        with StoreFolder(path, run_id="made", instruments=INSTRUMENTS) as store:
+        with StoreFolder(
+            path, run_id="made", instruments=INSTRUMENTS, signals=SIGNALS_MADE
+        ) as store:
             blocks = Blocks(store)
             state = {partition: store.position(partition) for partition in inputs}
             reader = LaneReader(log, inputs, state=state, merge=False, ends=log.ends(inputs))
@@ -379,6 +382,15 @@ def stored_rows(store: Path, partition: Partition) -> list[dict[str, Any]]:
                 table = table.drop([name]).append_column(f"{name}_ns", times)
         rows += table.to_pylist()
     return sorted(rows, key=lambda row: int(row["seq"]))
+
+
+def columns(rows: Any) -> dict[str, Any]:
+    """By name; values of signals by those of the features."""
+    found = dict(zip(rows._fields, rows, strict=True))
+    values = found.pop("values", np.empty((0, len(SIGNALS_MADE))))
+    if isinstance(rows, SignalRows):
+        found |= dict(zip(SIGNALS_MADE, values.T, strict=True))
+    return found
 
 
 def number_of(row: dict[str, Any], name: str) -> Any:

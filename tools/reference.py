@@ -19,8 +19,8 @@ from typing import Any
 
 import schemas
 from flows.meter import METRICS, STATES, STEP_ROWS, STEP_S
-from operators.features.flow.registry import FEATURES
-from schemas import rows
+from operators.features.registry import SETS
+from schemas import rows, signal_rows
 from schemas.expectations import (
     FLOAT_MAX,
     KINDS,
@@ -141,7 +141,7 @@ def topics_page() -> str:
     lines += ["", *_prose(rows)]
     means: dict[str, str] = {}
     for name, columns in _tables():
-        said = meanings(rows, name)
+        said = meanings(sys.modules[columns.__module__], name)
         means |= {column: text for column, text in said.items() if text or column not in means}
         lines += ["", f"## {name}", "", *_prose(columns), ""]
         lines += [f"Fingerprint of the columns: `{rows.fingerprint(columns)}`", ""]
@@ -149,7 +149,7 @@ def topics_page() -> str:
         for field in rows.arrow_schema(columns):
             dtype, null = rows.dtypes(columns)[field.name], "may be" if field.nullable else "never"
             lines.append(_row(f"`{field.name}`", dtype.name, null, means[field.name]))
-    return _page("schemas/rows.py and schemas/topics.py", lines)
+    return _page("schemas/rows.py, schemas/signal_rows.py and schemas/topics.py", lines)
 
 
 def tapes_page() -> str:
@@ -226,24 +226,31 @@ def metrics_page() -> str:
 
 def features_page() -> str:
     lines = [
-        "# Order-flow features",
+        "# Features of the market layer",
         "",
-        "What `Flow` in `operators/features/flow/` can compute; a desk names those that it wants",
-        "and pays for their operators only. Each row of an instrument shows the present values as",
-        "of that row; null (NaN in memory) before the warm-up is over, and where the column `null`",
-        "says so. `best quote` is the venue's quote, or the book's best level where a market has",
-        "none. Definitions, windows and time basis stand at the operators.",
-        "",
-        "| feature | from | unit | warm-up | least market time | null | source |",
-        "| --- | --- | --- | --- | ---: | --- | --- |",
+        "What `Signals` in `operators/features/` can compute. A desk names the sets, or single",
+        "features, that it wants (`trifecta run --features flow,depth`, `[features]` of",
+        "`trifecta.toml`), pays for their operators only, and finds the values in `signals.v1`.",
+        "Each row shows the present values of its instrument as of that row; null (NaN in memory)",
+        "before the warm-up is over, and where the column `null` says so. `best quote` is the",
+        "venue's quote, or the book's best level where a market has none. Definitions, windows and",
+        "time basis stand at the operators.",
     ]
-    for feature in FEATURES:
-        least = f"{feature.warm_up_ns / 1e9:g} s" if feature.warm_up_ns else ""
-        lines.append(
-            _row(f"`{feature.name}`", " and ".join(feature.inputs), feature.unit, feature.warm_up,
-                 least, feature.null, feature.source)
-        )  # fmt: skip
-    return _page("operators/features/flow/registry.py", lines)
+    for name, features in SETS.items():
+        lines += [
+            "",
+            f"## {name}",
+            "",
+            "| feature | from | unit | warm-up | least market time | null | source |",
+            "| --- | --- | --- | --- | ---: | --- | --- |",
+        ]
+        for feature in features:
+            least = f"{feature.warm_up_ns / 1e9:g} s" if feature.warm_up_ns else ""
+            lines.append(
+                _row(f"`{feature.name}`", " and ".join(feature.inputs), feature.unit,
+                     feature.warm_up, least, feature.null, feature.source)
+            )  # fmt: skip
+    return _page("operators/features/registry.py", lines)
 
 
 def expectations_page() -> str:
@@ -407,9 +414,10 @@ def _enums() -> Iterator[tuple[ModuleType, type[IntEnum] | type[IntFlag]]]:
 
 
 def _tables() -> Iterator[tuple[str, type[Any]]]:
-    for name, value in vars(rows).items():
-        if isinstance(value, type) and issubclass(value, tuple) and hasattr(value, "_fields"):
-            yield name, value
+    for module in (rows, signal_rows):
+        for name, value in vars(module).items():
+            if isinstance(value, type) and issubclass(value, tuple) and hasattr(value, "_fields"):
+                yield name, value
 
 
 def _check_range(reason: Reason, group: str) -> None:

@@ -20,6 +20,7 @@ class SourceInfo:
     first_ns: int  # period of the whole source, venue clock
     last_ns: int
     sha256: str  # of the file; of the settings for a simulated source
+    book_depth: int = 0  # levels a side that a live book's subscription is cut to; 0: not cut
 
 
 class Feed(Protocol):

@@ -14,12 +14,14 @@ import numpy as np
 
 from console.report.data import Curve, LedgerView, ModelInfo, RunData
 from console.report.sampler import PriceSampler
+from console.report.signals import WarmShares
 from console.report.timing import Timing
 from console.report.words import day
 from flows.desk_run import RECORD, TABLE, RunRecord
 from flows.log.api import Log, Partition
 from flows.log.errors import LogError
 from flows.log.reader import LaneReader, Window, merge_windows
+from flows.recorded import signal_names
 from models.card import Card, ModelRefused, overlaps
 from models.registry import SHIPPED
 from operators.execution.report_rows import is_drained
@@ -32,7 +34,7 @@ from schemas.instruments import InstrumentTable, currency
 from schemas.kinds import Control, Kind
 from schemas.reasons import Reason
 from schemas.rows import F8, I8, DecisionRows, MarketRows, concat, empty, take
-from schemas.topics import DECISIONS, LEDGER, MARKET, QUARANTINE, REPORTS, Topic
+from schemas.topics import DECISIONS, LEDGER, MARKET, QUARANTINE, REPORTS, SIGNALS, Topic
 
 FINISHED = "finished"  # key in the log's meta table, written when the run has ended: a Timing
 WINDOW_ROWS = 32_768  # about 5 MB of market rows
@@ -105,7 +107,18 @@ def collect(log: Log) -> RunData:
         report_delay_ms=_report_delays(log, table, market.reports)
         if record.topology == "split"
         else np.empty(0),
+        signals=_signals(log, table),
     )
+
+
+def _signals(log: Log, table: InstrumentTable) -> dict[str, float | None]:
+    """How warm each enabled feature was."""
+    names = signal_names(log)
+    counted = WarmShares(table, names)
+    for window in _windows(log, SIGNALS, table.lanes, merge=False) if names else ():
+        for rows in window.values():
+            counted.add(rows)
+    return counted.shares()
 
 
 def _report_delays(log: Log, table: InstrumentTable, reports: MarketRows) -> F8:

@@ -84,6 +84,8 @@ class RunData:
         Time from a row to its decision, microseconds; a sample, ascending, may be empty.
     report_delay_ms : float64, shape (n,)
         Workers only: market time from when each report was due until it stood on the log.
+    signals : feature name -> float or None
+        Share of rows at which each enabled feature had a value; None: it applies to no instrument.
     """
 
     run_id: str
@@ -122,6 +124,7 @@ class RunData:
     equity_end: float | None = None
     latency_us: F8 = field(default_factory=lambda: np.empty(0))
     report_delay_ms: F8 = field(default_factory=lambda: np.empty(0))
+    signals: Mapping[str, float | None] = field(default_factory=dict)
 
     def table_row(self) -> dict[tuple[int, int], int]:
         """(lane, symbol) -> row of the instrument table."""

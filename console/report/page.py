@@ -22,6 +22,7 @@ from console.report.data import RunData
 from console.report.metrics import buy_and_hold, equity_curve
 from console.report.page_script import SCRIPT
 from console.report.page_style import STYLE
+from console.report.signals_table import signals_section
 from console.report.summary import Report
 from console.report.trips import CLOSED, Trip
 from console.report.words import (
@@ -74,6 +75,7 @@ def render_page(data: RunData, report: Report, trips: Sequence[Trip]) -> str:
             _latency_section(report),
             _quality_section(report),
             "</div>",
+            signals_section(report["signals"]),
             _open_section(report),
             _facts_section(report),
             "<footer>All times are UTC, money is in "

@@ -105,6 +105,7 @@ def build_report(data: RunData, trips: Sequence[Trip] | None = None) -> Report:
         },
         "latency_us": percentiles(data.latency_us),
         "report_delay_ms": percentiles(data.report_delay_ms),
+        "signals": dict(data.signals),
         "model": asdict(data.model),
         "open_positions": [_open_position(t) for t in trips if t.status == OPEN],
         "instruments": {

@@ -9,6 +9,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from console.report.signals import signals_line
 from console.report.words import (
     MINUS,
     covered,
@@ -116,6 +117,7 @@ def _facts(report: dict[str, Any], files: Sequence[str]) -> Table:
         ("open positions", f"{n_open:,}, marked, not closed" if n_open else "none"),
         ("ledger", f"{ledger['transactions']:,} transactions, {state}"),
         ("quarantine", _quarantine(report)),
+        *([("features", signals_line(report["signals"]))] if report["signals"] else []),
         (
             "speed",
             f"{number(report['ticks_per_s'], 0)} ticks/s in {duration(report['wall_s'])}; "

@@ -11,11 +11,15 @@ from flows.log.message import Message
 from flows.log.template import ROWS_MAX as SMALL_ROWS_MAX
 from flows.log.template import read_small, write_small
 from schemas.rows import arrow_schema, from_batch, to_batch
+from schemas.signal_rows import SignalRows, from_signal_batch, signal_schema, to_signal_batch
 from schemas.topics import QUARANTINE, Encoding, Topic, topic_named
 
 ROWS_PER_MESSAGE_MAX = (
     2048  # 550 kB of feature rows; 512 cost 0.07 us per row more, 1 MB is the bound
 )
+
+SIGNAL_BYTES_MAX = 1_000_000  # of a message of signals, whose rows are as wide as a run asks for
+_WIDTH_BYTES = 8  # before a batch of signals, how many names it has; keeps the batch aligned
 
 JsonRow = dict[str, Any]
 Table = Any  # a NamedTuple of schemas.rows, or list[JsonRow]
@@ -24,7 +28,7 @@ Table = Any  # a NamedTuple of schemas.rows, or list[JsonRow]
 def encode_rows(
     topic: Topic, *, lane: int, rows: Any, code_version: str, positions: bytes = b""
 ) -> list[Message]:
-    """Messages of at most 2,048 rows each, in order; none for an empty table.
+    """Messages of at most 2,048 rows each (signals: and 1 MB), in order; none for an empty table.
 
     Parameters
     ----------
@@ -50,6 +54,8 @@ def encode_rows(
     if topic.partitions == "lane" and np.any(rows.lane != lane):
         raise ValueError(f"{topic.name} lane {lane}: the table holds rows of another lane")
     n = rows.seq.size
+    if isinstance(rows, SignalRows):
+        return _signal_messages(topic, lane, rows, code_version)
     if n <= SMALL_ROWS_MAX:
         return [_arrow_message(topic, lane, rows, write_small(rows), code_version, positions)]
     batch = to_batch(rows)  # once for all messages, which costs more than writing them
@@ -132,6 +138,20 @@ def rows_from(table: Table, start: int, stop: int | None = None) -> Table:
     return type(table)(*(column[start:stop] for column in table))
 
 
+def _signal_messages(topic: Topic, lane: int, rows: SignalRows, code: str) -> list[Message]:
+    batch, n, names = to_signal_batch(rows), rows.seq.size, rows.values.shape[1]
+    row_bytes = sum(column.nbytes for column in rows) // n
+    most = max(1, min(ROWS_PER_MESSAGE_MAX, SIGNAL_BYTES_MAX // row_bytes))
+    width = names.to_bytes(_WIDTH_BYTES, "little")
+    return [
+        _arrow_message(
+            topic, lane, rows_from(rows, start, start + most),
+            width + batch.slice(start, most).serialize().to_pybytes(), code, b"",
+        )
+        for start in range(0, n, most)
+    ]  # fmt: skip
+
+
 def _arrow_message(
     topic: Topic, lane: int, rows: Any, body: bytes, code: str, positions: bytes
 ) -> Message:
@@ -175,6 +195,8 @@ def _message(
 
 
 def _decode_arrow(topic: Topic, message: Message) -> Any:
+    if topic.table is SignalRows:
+        return _checked(_signals(message.body), message)
     table: Any = topic.table
     if message.n_rows <= SMALL_ROWS_MAX:
         small = read_small(table, message.body, message.n_rows)
@@ -183,6 +205,16 @@ def _decode_arrow(topic: Topic, message: Message) -> Any:
     batch = pa.ipc.read_record_batch(pa.py_buffer(message.body), arrow_schema(table))
     batch.validate()
     return _checked(from_batch(table, batch), message)
+
+
+def _signals(body: bytes) -> SignalRows:
+    names = int.from_bytes(body[:_WIDTH_BYTES], "little")
+    if not 0 < names <= SIGNAL_BYTES_MAX // 8:
+        raise ValueError(f"{names} signals a row cannot be")
+    rows = pa.py_buffer(body).slice(_WIDTH_BYTES)
+    batch = pa.ipc.read_record_batch(rows, signal_schema(names))
+    batch.validate()
+    return from_signal_batch(batch, names)
 
 
 def _checked(rows: Any, message: Message) -> Any:

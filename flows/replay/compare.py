@@ -19,9 +19,9 @@ from flows.stages import FIELDS
 from schemas.digest import Difference, first_difference, first_difference_json
 from schemas.kinds import Kind
 from schemas.rows import take
-from schemas.topics import DECISIONS, FEATURES, LEDGER, PROPOSALS, Encoding, Topic
+from schemas.topics import DECISIONS, FEATURES, LEDGER, PROPOSALS, SIGNALS, Encoding, Topic
 
-LANE_TOPICS = (FEATURES, PROPOSALS)  # functions of their lane alone: none waits for others
+LANE_TOPICS = (FEATURES, SIGNALS, PROPOSALS)  # functions of their lane alone: none waits for others
 
 
 class ParcelSink(FixedPartitionedSink[Parcel, None]):

@@ -21,6 +21,7 @@ from schemas.topics import (
     PROPOSALS,
     QUARANTINE,
     REPORTS,
+    SIGNALS,
     Topic,
 )
 
@@ -28,7 +29,7 @@ SPLIT = "split"  # a run record's topology: workers, whose topics end at differe
 TAIL_MESSAGES = 16  # per lane: behind the last rows there may be copies of earlier ones
 # What is derived is asked before what it is derived from, so that a worker that writes on makes no
 # row that could not be derived again.
-DERIVED = (LEDGER, ORDERS, REPORTS, DECISIONS, PROPOSALS, FEATURES)
+DERIVED = (LEDGER, ORDERS, REPORTS, DECISIONS, PROPOSALS, FEATURES, SIGNALS)
 
 
 @dataclass(frozen=True)

@@ -111,6 +111,7 @@ def chain_of(run: Recorded, model: StreamModel | None) -> Chain:
         settings.rules(run.table, model.digest if model else 0),
         settings.balance,
         run.record.code_version,
+        settings.signals(run.table, run.record.sources),
     )
 
 

@@ -1,6 +1,6 @@
 """The flow that decides a log again, in pieces that one process or several can run.
 
-market -> features -> lanes -> compare
+market -> features, signals -> lanes -> compare
                          |
                       proposals -> portfolio -> execute -> compare
 market -> account -> compare
@@ -23,10 +23,10 @@ from flows.replay.compare import Comparison, ParcelSink
 from flows.replay.extent import Recorded
 from flows.replay.found import Span, Verification
 from flows.replay.placed import ReportsPlaced, SourceRowsPlaced
-from schemas.topics import DECISIONS, FEATURES, LEDGER, ORDERS, PROPOSALS, REPORTS
+from schemas.topics import DECISIONS, FEATURES, LEDGER, ORDERS, PROPOSALS, REPORTS, SIGNALS
 
 TABLES = ("market", "features", "proposals")
-LANE_TOPICS = (FEATURES, PROPOSALS)
+LANE_TOPICS = (FEATURES, SIGNALS, PROPOSALS)
 DESK_TOPICS = {False: (DECISIONS, REPORTS), True: (DECISIONS, ORDERS, REPORTS)}  # by Recorded.split
 MONEY_TOPICS = (LEDGER,)
 
@@ -34,8 +34,9 @@ MONEY_TOPICS = (LEDGER,)
 def lane_steps(
     stream: KeyedStream[Parcel], chain: Chain, compare: Comparison
 ) -> KeyedStream[Parcel]:
-    """Features and proposals of any lanes, compared as far as each lane is written."""
+    """Features, signals and proposals of any lanes, compared as far as each lane is written."""
     stream = features.steps(stream, chain.table, chain.predictor)
+    stream = features.signal_steps(stream, chain.signals)
     stream = decide.lane_steps(stream, chain.table, chain.rules)
     op.output("compare_lanes", stream, ParcelSink(compare.take_in))
     return stream

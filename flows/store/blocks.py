@@ -28,7 +28,7 @@ class Blocks:
     after a kill at any point the same block is read, and written, again. `flush` writes what there
     is of open blocks, to the same files, which later hold more.
 
-    Memory: one open block per topic and lane, at most `flows.store.layout.BLOCK_ROWS` rows.
+    Memory: one open block per topic and lane, at most `flows.store.layout.block_rows`.
     """
 
     def __init__(self, store: StoreFolder) -> None:
@@ -57,7 +57,7 @@ class Blocks:
 
     def _take(self, partition: Partition, rows: Table, before: Position) -> None:
         while row_count(rows):
-            room = block_end(_seq(rows, 0)) - _seq(rows, 0)
+            room = block_end(partition[0], _seq(rows, 0)) - _seq(rows, 0)
             part, rows = rows_from(rows, 0, room), rows_from(rows, room)
             block = self._open.get(partition, _Open([], 0, 0))
             block = block._replace(
@@ -78,7 +78,7 @@ class Blocks:
         rows = [r for p in parts for r in p] if isinstance(parts[0], list) else concat(parts)
         topic, instruments = topic_named(partition[0]), self._store.instruments
         self._store.write(
-            (cell.path, to_arrow(cell.rows, topic, instruments))
+            (cell.path, to_arrow(cell.rows, topic, instruments, self._store.signals))
             for cell in cells(partition, rows, instruments)
         )
 

@@ -1,5 +1,6 @@
 """Log rows as the columns of a Parquet file: times as timestamps, codes as their names."""
 
+from collections.abc import Iterator, Sequence
 from enum import IntEnum
 from functools import cache
 from typing import Any
@@ -14,6 +15,7 @@ from schemas.instruments import InstrumentTable
 from schemas.kinds import NO_SYMBOL, Control, Engine, Kind, ReportCode, Role, Side
 from schemas.reasons import Reason
 from schemas.rows import empty, to_batch
+from schemas.signal_rows import SignalRows, no_signals
 from schemas.topics import LEDGER, ORDERS, REPORTS, Topic
 
 TIME = pa.timestamp("ns")  # without a zone: DuckDB reads ns with a zone as microseconds
@@ -52,13 +54,17 @@ JSON_COLUMNS: dict[Topic, pa.Schema] = {  # exact amounts stay the texts that th
 }  # fmt: skip
 
 
-def to_arrow(rows: Any, topic: Topic, instruments: InstrumentTable) -> pa.Table:
+def to_arrow(
+    rows: Any, topic: Topic, instruments: InstrumentTable, signals: Sequence[str] = ()
+) -> pa.Table:
     """The rows of a topic as they are stored.
 
     Parameters
     ----------
     rows : NamedTuple of arrays, or list of dict
         The topic's own table, or its JSON rows.
+    signals : sequence of str
+        The names of the run's signals, which become columns.
 
     Notes
     -----
@@ -69,8 +75,8 @@ def to_arrow(rows: Any, topic: Topic, instruments: InstrumentTable) -> pa.Table:
     """
     if isinstance(rows, list):
         return _of_json(rows, topic)
-    batch, found = to_batch(rows), {}
-    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+    found: dict[str, pa.Array] = {}
+    for name, column in _columns(rows, signals):
         if name in WORDS:
             found[name] = _words(getattr(rows, name), WORDS[name])
         elif name == "code":
@@ -88,11 +94,23 @@ def to_arrow(rows: Any, topic: Topic, instruments: InstrumentTable) -> pa.Table:
     return pa.table(found)
 
 
-def columns_of(topic: Topic) -> pa.Schema:
+def columns_of(topic: Topic, signals: Sequence[str] = ()) -> pa.Schema:
     """The schema of a topic's files."""
     if topic.table is None:
         return JSON_COLUMNS[topic]
-    return to_arrow(empty(topic.table), topic, InstrumentTable(1, "", ())).schema
+    none = no_signals(len(signals)) if topic.table is SignalRows else empty(topic.table)
+    return to_arrow(none, topic, InstrumentTable(1, "", ()), signals).schema
+
+
+def _columns(rows: Any, signals: Sequence[str]) -> Iterator[tuple[str, pa.Array]]:
+    if not isinstance(rows, SignalRows):
+        batch = to_batch(rows)
+        yield from zip(batch.schema.names, batch.columns, strict=True)
+        return
+    for name, column in zip(SignalRows._fields[:-1], rows[:-1], strict=True):
+        yield name, pa.array(column)
+    for name, values in zip(signals, rows.values.T, strict=True):
+        yield name, pa.array(np.ascontiguousarray(values), from_pandas=True)
 
 
 def _of_json(rows: list[JsonRow], topic: Topic) -> pa.Table:

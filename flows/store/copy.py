@@ -10,13 +10,13 @@ from time import monotonic
 from flows.log.api import Fetched, Log, Partition
 from flows.log.lane_source import WAIT_S, Polled
 from flows.log.reader import LaneReader, Position, Window
-from flows.recorded import recorded_run
+from flows.recorded import recorded_run, signal_names
 from flows.replay.extent import lanes_of
 from flows.store.blocks import Blocks, row_count
 from flows.store.folder import StoreFolder
 from flows.store.layout import STORED
 from schemas.instruments import InstrumentTable
-from schemas.topics import DECISIONS, FEATURES, MARKET, Topic
+from schemas.topics import DECISIONS, FEATURES, MARKET, SIGNALS, Topic
 
 WINDOW_ROWS = 32_768
 FLUSH_S = 60.0  # how old a row gets before a query finds it; what files hold in the end is the same
@@ -59,7 +59,8 @@ def export(
     record, table = recorded_run(log)
     inputs = _inputs(topics, table)
     ends, n_read = log.ends(inputs), 0
-    with StoreFolder(folder, run_id=record.run_id, instruments=table) as store:
+    names = signal_names(log)
+    with StoreFolder(folder, run_id=record.run_id, instruments=table, signals=names) as store:
         blocks = Blocks(store)
         positions = _positions(log, store, inputs)
         with closing(LaneReader(log, inputs, state=positions, merge=False, ends=ends)) as reader:
@@ -81,8 +82,10 @@ def follow(log: Log, folder: Path, *, polled: Polled) -> None:
     """
     record, table = recorded_run(log)
     inputs = _inputs(STORED, table)
-    ending = {(topic.name, lane) for topic, lane in _of(ENDING, table)}
-    with StoreFolder(folder, run_id=record.run_id, instruments=table) as store:
+    ends = (*ENDING, SIGNALS) if signal_names(log) else ENDING
+    ending = {(topic.name, lane) for topic, lane in _of(ends, table)}
+    names = signal_names(log)
+    with StoreFolder(folder, run_id=record.run_id, instruments=table, signals=names) as store:
         blocks = Blocks(store)
         positions = _positions(log, store, inputs)
         flush_s = settled_s = monotonic()

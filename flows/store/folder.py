@@ -7,7 +7,7 @@ STORE/TOPIC/day=/venue=/symbol=/     Parquet files, see `flows.store.layout`
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -43,14 +43,23 @@ class StoreFolder:
         Made if it is not there.
     run_id, instruments : str, InstrumentTable
         A store holds one run.
+    signals : sequence of str
+        The names of its signals.
 
     Raises
     ------
     StoreHeldError, StoreError
     """
 
-    def __init__(self, path: Path, *, run_id: str, instruments: InstrumentTable) -> None:
-        self.path, self.instruments = path, instruments
+    def __init__(
+        self,
+        path: Path,
+        *,
+        run_id: str,
+        instruments: InstrumentTable,
+        signals: Sequence[str] = (),
+    ) -> None:
+        self.path, self.instruments, self.signals = path, instruments, tuple(signals)
         if path.exists() and not (path / STORE).exists() and any(_not_lock(path)):
             raise StoreError(f"{path}: holds other files already; choose another folder")
         path.mkdir(parents=True, exist_ok=True)
@@ -111,7 +120,12 @@ class StoreFolder:
     def _check(self, run_id: str) -> None:
         if not (self.path / STORE).exists():
             table = json.loads(self.instruments.to_json())
-            run = {"format": FORMAT, "run_id": run_id, "instruments": table}
+            run = {
+                "format": FORMAT,
+                "run_id": run_id,
+                "instruments": table,
+                "signals": list(self.signals),
+            }
             self._replace(STORE, json.dumps(run, indent=1))
             return
         found = described(self.path)
@@ -162,6 +176,7 @@ class Described(NamedTuple):
 
     run_id: str
     instruments: InstrumentTable
+    signals: tuple[str, ...]  # names of the columns of `signals.v1`
 
 
 def described(path: Path) -> Described:
@@ -176,7 +191,8 @@ def described(path: Path) -> Described:
             f"{path}: has format {found['format']}, this program writes {FORMAT}; export the log "
             "again to another folder"
         )
-    return Described(found["run_id"], InstrumentTable.from_json(json.dumps(found["instruments"])))
+    instruments = InstrumentTable.from_json(json.dumps(found["instruments"]))
+    return Described(found["run_id"], instruments, tuple(found.get("signals", ())))
 
 
 def _draft(place: Path) -> Path:

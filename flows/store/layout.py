@@ -20,13 +20,15 @@ from schemas.topics import (
     ORDERS,
     QUARANTINE,
     REPORTS,
+    SIGNALS,
     topic_named,
 )
 
-STORED = (MARKET, FEATURES, QUARANTINE, DECISIONS, ORDERS, REPORTS, LEDGER)
+STORED = (MARKET, FEATURES, SIGNALS, QUARANTINE, DECISIONS, ORDERS, REPORTS, LEDGER)
 # 131,072: with 40 columns 38 MB per lane and topic while it is open; fewer make small files where
 # a lane has many symbols, more make a restart read more again.
 BLOCK_ROWS = 1 << 17
+SIGNAL_BLOCKS = 4  # blocks of signals in one of other topics: a row may have a hundred columns
 DAY_NS = 86_400_000_000_000
 NOBODY = "-"  # venue and symbol of rows that belong to a lane or the desk (heartbeats, the ledger)
 
@@ -38,14 +40,14 @@ class Cell(NamedTuple):
     rows: Table
 
 
-def block_of(seq: int) -> int:
-    """Blocks count `BLOCK_ROWS` rows of a partition each, from seq 0."""
-    return seq // BLOCK_ROWS
+def block_rows(topic: str) -> int:
+    """Rows of a block; a partition's blocks follow one another from seq 0."""
+    return BLOCK_ROWS // SIGNAL_BLOCKS if topic == SIGNALS.name else BLOCK_ROWS
 
 
-def block_end(seq: int) -> int:
+def block_end(topic: str, seq: int) -> int:
     """The first `seq` behind the block of a row."""
-    return (block_of(seq) + 1) * BLOCK_ROWS
+    return (seq // block_rows(topic) + 1) * block_rows(topic)
 
 
 def cells(partition: Partition, rows: Table, instruments: InstrumentTable) -> Iterator[Cell]:
@@ -61,7 +63,8 @@ def cells(partition: Partition, rows: Table, instruments: InstrumentTable) -> It
     else:
         first, days = int(rows.seq[0]), rows.ts_recv_ns // DAY_NS
         places, which = _of_table(rows, instruments)
-    name = f"lane{lane:02d}-{block_of(first) * BLOCK_ROWS:012d}.parquet"
+    start = block_end(topic, first) - block_rows(topic)
+    name = f"lane{lane:02d}-{start:012d}.parquet"
     keys, cell_of = np.unique(np.stack([days, which]), axis=1, return_inverse=True)
     for k, (day, place) in enumerate(keys.T):
         venue, symbol = places[place]

@@ -4,9 +4,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
+
+from operators.features.flow.depth import DEPTH
 from operators.features.signal import Signal
 from schemas.instruments import InstrumentArrays, InstrumentTable
 from schemas.rows import F8, I1, I8
+
+TRADES = "trades"
+QUOTES, MIDS, PRICE = "best quote", "mids", "any price"  # the book's where a market has no quotes
+BOOK = f"book, {DEPTH} levels"  # who reads it gets books rebuilt, which costs
 
 
 class Happenings(NamedTuple):
@@ -16,6 +23,9 @@ class Happenings(NamedTuple):
     weight: I1  # 1 low, 2 medium, 3 high importance
 
 
+NO_HAPPENINGS = Happenings(np.zeros(0, np.int64), np.zeros(0, np.int8))
+
+
 class Terms(NamedTuple):
     """What operators must know beforehand."""
 
@@ -23,6 +33,22 @@ class Terms(NamedTuple):
     instruments: InstrumentArrays  # the same as numbers
     daily_qty: F8  # (instruments,) what usually trades in a day, instrument's units; NaN: not known
     happenings: Happenings
+
+    @classmethod
+    def of(
+        cls,
+        table: InstrumentTable,
+        *,
+        daily_qty: F8 | None = None,
+        happenings: Happenings = NO_HAPPENINGS,
+    ) -> "Terms":
+        """The terms of a table; ValueError if `daily_qty` is not one number per instrument."""
+        n = len(table.instruments)
+        if daily_qty is None:
+            daily_qty = np.full(n, np.nan)
+        if daily_qty.shape != (n,):
+            raise ValueError(f"daily_qty must be ({n},), was {daily_qty.shape}")
+        return cls(table, table.arrays(), daily_qty, happenings)
 
 
 Make = Callable[[Terms], Signal[Any]]
@@ -34,7 +60,7 @@ class Feature:
 
     name: str
     operator: Make  # features with the same one are computed together
-    inputs: tuple[str, ...]  # what rows it reads, in words: "trades", "best quote", "funding", ...
+    inputs: tuple[str, ...]  # what rows it reads, in words: QUOTES, TRADES, BOOK, "funding", ...
     unit: str
     warm_up_ns: int  # market time that must pass at least; 0 where other things decide
     warm_up: str  # the whole of it, in words

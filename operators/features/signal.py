@@ -13,7 +13,7 @@ class SignalInput(NamedTuple):
     """Rows of the log, and what the operators before have made of them, one for one."""
 
     market: MarketRows
-    k: I4  # the row's instrument in the instrument table, whatever its kind; NO_INSTRUMENT
+    k: I4  # the row's instrument in the table, of any market data; NO_INSTRUMENT for other rows
     flow: FlowRows  # trades, quotes and books as flow; its own `k` is NO_INSTRUMENT elsewhere
 
 

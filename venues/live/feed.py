@@ -143,6 +143,7 @@ class LiveFeed:
                 first_ns=self._start_ns,
                 last_ns=self._last_ns,
                 sha256=_digest(connection),
+                book_depth=connection.venue.depth,
             )
             for connection in self._connections
         ]

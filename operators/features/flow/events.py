@@ -22,6 +22,7 @@ from schemas.kinds import Flag, Kind
 from schemas.rows import F8, I1, I2, I4, I8, U1, MarketRows
 
 _TRADE, _QUOTE, _BOOK = int(Kind.TRADE), int(Kind.QUOTE), int(Kind.BOOK)
+_STATUS = int(Kind.BOOK_STATUS)
 _LAST = int(Flag.MSG_LAST)
 _NEVER = np.iinfo(np.int64).min
 
@@ -51,8 +52,8 @@ def flow_input(rows: MarketRows, levels: F8 | None = None) -> FlowInput:
     ----------
     levels : float64, shape (n, 4, levels), or None
         BID_PX, BID_QTY, ASK_PX, ASK_QTY of the best levels after each row of kind BOOK with
-        MSG_LAST; NaN where a level is not there, is beyond what the feed covers, or the book is not
-        synced. Other rows of it are not read.
+        MSG_LAST and each of kind BOOK_STATUS; NaN where a level is not there, is beyond what the
+        feed covers, or the book is not synced. Other rows of it are not read.
 
     Raises
     ------
@@ -100,9 +101,9 @@ class FlowEvents(ArrayOperator[EventsState]):
     Notes
     -----
     In: FlowInput, shape (n,). Out: FlowRows, shape (n,).
-    Trades, quotes and the last row of a book message (where levels are given) of a known
-    instrument are flow; other rows get NO_INSTRUMENT. In a market without quotes the best level of
-    the book is its quote.
+    Trades, quotes and (where levels are given) the last row of a book message and rows about a
+    book's status of a known instrument are flow; other rows get NO_INSTRUMENT. In a market without
+    quotes the best level of the book is its quote.
     Nulls: a trade whose price or quantity is not positive and finite shows what was before and
     counts for nothing. A quote without both prices, or with the bid above the ask, leaves no quote
     until the next one; a size that is missing or negative is null.
@@ -150,7 +151,9 @@ def _walk(memory: EventsState, market: _Market, rows: FlowInput, out: FlowRows) 
         out.bid_px[i] = out.bid_qty[i] = out.ask_px[i] = out.ask_qty[i] = out.mid[i] = np.nan
         out.sign[i] = 0.0
         kind, lane, symbol = rows.kind[i], rows.lane[i], rows.symbol[i]
-        is_book = kind == _BOOK and n_levels > 0 and rows.flags[i] & _LAST != 0
+        is_book = n_levels > 0 and (
+            (kind == _BOOK and rows.flags[i] & _LAST != 0) or kind == _STATUS
+        )
         if kind not in (_TRADE, _QUOTE) and not is_book:
             continue
         if not 0 <= lane < market.base.size or not 0 <= symbol < market.n_of_lane[lane]:

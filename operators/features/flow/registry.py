@@ -1,98 +1,63 @@
-"""Every order-flow feature: what it reads, when it is warm, when it is null, unit and source.
+"""The order-flow features: what each reads, when it is warm, when it is null, unit and source."""
 
-`docs/features.md` is made from this table, and `Flow` chooses from it by name.
-"""
-
-import difflib
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Any, NamedTuple
-
+from operators.features.feature import BOOK, QUOTES, TRADES, Feature, Terms
 from operators.features.flow import absorption, fills, footprint, impact, spreads
-from operators.features.flow.absorption import Absorption
-from operators.features.flow.aggressors import Aggressors
-from operators.features.flow.depth import DEPTH, Depth
-from operators.features.flow.fills import Fills
-from operators.features.flow.footprint import Footprint
-from operators.features.flow.impact import Impact
-from operators.features.flow.ofi import Ofi
-from operators.features.flow.rows import FlowFeature
-from operators.features.flow.spreads import Spreads
-from operators.features.flow.top import BestQuote
-from operators.features.flow.toxicity import PAPER, SHORT, Toxicity
+from operators.features.flow.absorption import Absorption, AbsorptionState
+from operators.features.flow.aggressors import Aggressors, AggressorsState
+from operators.features.flow.depth import DEPTH, Depth, DepthState
+from operators.features.flow.fills import Fills, FillsState
+from operators.features.flow.flow import FlowSignal
+from operators.features.flow.footprint import Footprint, FootprintState
+from operators.features.flow.impact import Impact, ImpactState
+from operators.features.flow.ofi import Ofi, OfiState
+from operators.features.flow.spreads import Spreads, SpreadsState
+from operators.features.flow.top import BestQuote, BestQuoteState
+from operators.features.flow.toxicity import PAPER, SHORT, Toxicity, ToxicityState
 from operators.features.flow.windows import WINDOW_NS
-from schemas.instruments import InstrumentArrays
-from schemas.rows import F8
-
-QUOTES, BOOK, TRADES = "best quote", f"book, {DEPTH} levels", "trades"
 
 
-class FlowTerms(NamedTuple):
-    """What the operators must know of their instruments."""
-
-    instruments: InstrumentArrays
-    daily_qty: F8  # (instruments,) what usually trades in a day, instrument's units; NaN: not known
+def _best_quote(terms: Terms) -> FlowSignal[BestQuoteState]:
+    return FlowSignal(BestQuote(terms.instruments.lane.size))
 
 
-Make = Callable[[FlowTerms], FlowFeature[Any]]
+def _ofi(terms: Terms) -> FlowSignal[OfiState]:
+    return FlowSignal(Ofi(terms.instruments.lane.size))
 
 
-@dataclass(frozen=True)
-class Feature:
-    """One column."""
-
-    name: str
-    operator: Make  # features with the same one are computed together
-    inputs: tuple[str, ...]  # of QUOTES, BOOK, TRADES
-    unit: str
-    warm_up_ns: int  # market time that must pass at least; 0 where other things decide
-    warm_up: str  # the whole of it, in words
-    null: str  # when it is null once warm
-    source: str
+def _depth(terms: Terms) -> FlowSignal[DepthState]:
+    return FlowSignal(Depth(terms.instruments.lane.size))
 
 
-def _best_quote(terms: FlowTerms) -> BestQuote:
-    return BestQuote(terms.instruments.lane.size)
+def _aggressors(terms: Terms) -> FlowSignal[AggressorsState]:
+    return FlowSignal(Aggressors(terms.instruments.lane.size))
 
 
-def _ofi(terms: FlowTerms) -> Ofi:
-    return Ofi(terms.instruments.lane.size)
+def _toxicity(terms: Terms) -> FlowSignal[ToxicityState]:
+    return FlowSignal(Toxicity(terms.daily_qty, buckets=PAPER))
 
 
-def _depth(terms: FlowTerms) -> Depth:
-    return Depth(terms.instruments.lane.size)
+def _toxicity_short(terms: Terms) -> FlowSignal[ToxicityState]:
+    return FlowSignal(Toxicity(terms.daily_qty, buckets=SHORT, suffix="_short"))
 
 
-def _aggressors(terms: FlowTerms) -> Aggressors:
-    return Aggressors(terms.instruments.lane.size)
+def _footprint(terms: Terms) -> FlowSignal[FootprintState]:
+    return FlowSignal(Footprint(terms.instruments.tick))
 
 
-def _toxicity(terms: FlowTerms) -> Toxicity:
-    return Toxicity(terms.daily_qty, buckets=PAPER)
+def _absorption(terms: Terms) -> FlowSignal[AbsorptionState]:
+    return FlowSignal(Absorption(terms.instruments.tick))
 
 
-def _toxicity_short(terms: FlowTerms) -> Toxicity:
-    return Toxicity(terms.daily_qty, buckets=SHORT, suffix="_short")
+def _impact(terms: Terms) -> FlowSignal[ImpactState]:
+    return FlowSignal(Impact(terms.instruments.lane.size))
 
 
-def _footprint(terms: FlowTerms) -> Footprint:
-    return Footprint(terms.instruments.tick)
+def _spreads(terms: Terms) -> FlowSignal[SpreadsState]:
+    return FlowSignal(Spreads(terms.instruments.lane.size))
 
 
-def _absorption(terms: FlowTerms) -> Absorption:
-    return Absorption(terms.instruments.tick)
-
-
-def _impact(terms: FlowTerms) -> Impact:
-    return Impact(terms.instruments.lane.size)
-
-
-def _spreads(terms: FlowTerms) -> Spreads:
-    return Spreads(terms.instruments.lane.size)
-
-
-def _fills(terms: FlowTerms) -> Fills:
-    return Fills(terms.instruments.lane.size)
+def _fills(terms: Terms) -> FlowSignal[FillsState]:
+    return FlowSignal(Fills(terms.instruments.lane.size))
 
 
 _QTY, _QUOTE, _BPS, _SHARE = "instrument's units", "quote units", "bps", "-1 to 1"
@@ -185,23 +150,3 @@ FEATURES: tuple[Feature, ...] = (
             "first passage of a Brownian motion"),
 )
 # fmt: on
-NAMES = tuple(feature.name for feature in FEATURES)
-_BY_NAME = {feature.name: feature for feature in FEATURES}
-
-
-def features(names: Iterable[str]) -> tuple[Feature, ...]:
-    """The features of these names, in the order asked for.
-
-    ValueError for a name that is not there, or is there twice, and for none at all.
-    """
-    wanted = tuple(names)
-    if not wanted:
-        raise ValueError("name at least one feature")
-    for name in wanted:
-        if name not in _BY_NAME:
-            near = difflib.get_close_matches(name, NAMES, 3)
-            raise ValueError(f"no feature {name!r}; {'near: ' if near else 'there are: '}"
-                             f"{', '.join(near or NAMES)}")  # fmt: skip
-        if wanted.count(name) > 1:
-            raise ValueError(f"feature {name!r} is named twice")
-    return tuple(_BY_NAME[name] for name in wanted)

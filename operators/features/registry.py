@@ -1,0 +1,60 @@
+"""Every feature of the market layer, in sets that a desk enables by name.
+
+A family of features is a folder beside this file; the `FEATURES` of its `registry.py` are one set
+here, but for `flow`, whose features of the book are a set of their own: books cost. Everything
+follows from this table: what `Signals` computes, the columns of `signals.v1`, `docs/features.md`.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+from operators.features.feature import BOOK, Feature
+from operators.features.flow.registry import FEATURES as FLOW
+
+ALL = "all"
+SETS: dict[str, tuple[Feature, ...]] = {
+    "flow": tuple(feature for feature in FLOW if BOOK not in feature.inputs),
+    "depth": tuple(feature for feature in FLOW if BOOK in feature.inputs),
+}
+FEATURES: tuple[Feature, ...] = tuple(feature for each in SETS.values() for feature in each)
+NAMES: tuple[str, ...] = tuple(feature.name for feature in FEATURES)
+_BY_NAME = {feature.name: (feature,) for feature in FEATURES}
+
+
+def chosen(words: Iterable[str]) -> tuple[Feature, ...]:
+    """The features of sets (`flow`), single ones (`cvd`), or `all`, in the order asked for.
+
+    ValueError for a word that is neither, for a feature that is named twice, and for no word.
+    """
+    found: dict[Feature, str] = {}
+    for word in words:
+        for feature in _named(word):
+            if feature in found:
+                by = "" if word == found[feature] == feature.name else f", by {found[feature]!r}"
+                by += f" and {word!r}" if by else ""
+                raise ValueError(f"feature {feature.name!r} is named twice{by}")
+            found[feature] = word
+    if not found:
+        raise ValueError(f"name at least one feature or set; sets: {', '.join((*SETS, ALL))}")
+    return tuple(found)
+
+
+def set_of(name: str) -> str:
+    """The set that a feature belongs to."""
+    return next(each for each, features in SETS.items() if _BY_NAME[name][0] in features)
+
+
+def _named(word: str) -> tuple[Feature, ...]:
+    if word == ALL:
+        return FEATURES
+    if word in SETS:
+        return SETS[word]
+    if word in _BY_NAME:
+        return _BY_NAME[word]
+    near = difflib.get_close_matches(word, (*SETS, *NAMES), 3)
+    raise ValueError(
+        f"no feature or set {word!r}; near: {', '.join(near)}"
+        if near
+        else f"no feature or set {word!r}; sets: {', '.join((*SETS, ALL))}, and each feature of "
+        "docs/features.md by its name"
+    )
