@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from operators.arrays import ArrayOperator, kernel
+from operators.arrays import ArrayOperator, inlined, kernel
 from operators.features.bars import BarRows
 from schemas.rows import F8, I8
 
@@ -57,6 +57,28 @@ class Atr(ArrayOperator[AtrState]):
         return state, out
 
 
+@inlined
+def add_bar(memory: AtrState, k: int, high: float, low: float, close: float) -> None:
+    """Take the next closed bar of instrument `k`."""
+    before = memory.close[k]
+    memory.close[k] = close
+    if not math.isnan(before):
+        true_range = max(high, before) - min(low, before)
+        n = memory.n[k] = memory.n[k] + 1
+        if n < PERIOD:
+            memory.mean[k] += true_range
+        elif n == PERIOD:
+            memory.mean[k] = (memory.mean[k] + true_range) / PERIOD
+        else:
+            memory.mean[k] = ((PERIOD - 1) * memory.mean[k] + true_range) / PERIOD
+
+
+@inlined
+def atr_now(memory: AtrState, k: int) -> float:
+    """Quote units; NaN until 15 bars have closed."""
+    return memory.mean[k] if memory.n[k] >= PERIOD else np.nan
+
+
 @kernel
 def _walk(memory: AtrState, rows: BarRows, atr: F8) -> None:
     for i in range(atr.size):
@@ -65,16 +87,5 @@ def _walk(memory: AtrState, rows: BarRows, atr: F8) -> None:
         if not 0 <= k < memory.n.size:
             continue
         if rows.closed[i]:
-            before = memory.close[k]
-            memory.close[k] = rows.close[i]
-            if not math.isnan(before):
-                true_range = max(rows.high[i], before) - min(rows.low[i], before)
-                n = memory.n[k] = memory.n[k] + 1
-                if n < PERIOD:
-                    memory.mean[k] += true_range
-                elif n == PERIOD:
-                    memory.mean[k] = (memory.mean[k] + true_range) / PERIOD
-                else:
-                    memory.mean[k] = ((PERIOD - 1) * memory.mean[k] + true_range) / PERIOD
-        if memory.n[k] >= PERIOD:
-            atr[i] = memory.mean[k]
+            add_bar(memory, k, rows.high[i], rows.low[i], rows.close[i])
+        atr[i] = atr_now(memory, k)

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from operators.arrays import ArrayOperator, kernel
+from operators.arrays import ArrayOperator, inlined, kernel
 from schemas.rows import F8, I1, I4, I8
 
 REVERSAL_ATR = 3.0  # below 2 the spread alone makes swings; above 4 a day of FX has a handful
@@ -94,6 +94,43 @@ class Swings(ArrayOperator[SwingsState]):
         return state, out
 
 
+@inlined
+def follow(m: SwingsState, k: int, t: int, x: float, atr: float) -> bool:
+    """Take the next price of instrument `k`; True where it proves a pivot."""
+    if m.leg[k] != DOWN:
+        if not x <= m.high[k]:  # a new high, or the first tick
+            m.high[k], m.high_ns[k] = x, t
+            m.high_back[k], m.high_back_ns[k] = x, t
+        elif x < m.high_back[k]:
+            m.high_back[k], m.high_back_ns[k] = x, t
+    if m.leg[k] != UP:
+        if not x >= m.low[k]:
+            m.low[k], m.low_ns[k] = x, t
+            m.low_back[k], m.low_back_ns[k] = x, t
+        elif x > m.low_back[k]:
+            m.low_back[k], m.low_back_ns[k] = x, t
+    reversal = REVERSAL_ATR * atr
+    proven = False
+    if reversal > 0.0:
+        high_proven = m.leg[k] != DOWN and m.high[k] - x >= reversal
+        low_proven = m.leg[k] != UP and x - m.low[k] >= reversal
+        if high_proven and (not low_proven or m.high_ns[k] <= m.low_ns[k]):
+            proven = True
+            m.pivot_before[k] = m.pivot[k]
+            m.pivot[k], m.pivot_ns[k], m.confirmed_ns[k] = m.high[k], m.high_ns[k], t
+            m.leg[k] = DOWN
+            m.low[k], m.low_ns[k] = m.high_back[k], m.high_back_ns[k]
+            m.low_back[k], m.low_back_ns[k] = x, t
+        elif low_proven:
+            proven = True
+            m.pivot_before[k] = m.pivot[k]
+            m.pivot[k], m.pivot_ns[k], m.confirmed_ns[k] = m.low[k], m.low_ns[k], t
+            m.leg[k] = UP
+            m.high[k], m.high_ns[k] = m.low_back[k], m.low_back_ns[k]
+            m.high_back[k], m.high_back_ns[k] = x, t
+    return proven
+
+
 @kernel
 def _walk(m: SwingsState, rows: SwingPrices, out: SwingRows) -> None:
     for i in range(rows.k.size):
@@ -101,34 +138,7 @@ def _walk(m: SwingsState, rows: SwingPrices, out: SwingRows) -> None:
         k, t, x = rows.k[i], rows.ts_event_ns[i], rows.mid[i]
         if not 0 <= k < m.leg.size:
             continue
-        if m.leg[k] != DOWN:
-            if not x <= m.high[k]:  # a new high, or the first tick
-                m.high[k], m.high_ns[k] = x, t
-                m.high_back[k], m.high_back_ns[k] = x, t
-            elif x < m.high_back[k]:
-                m.high_back[k], m.high_back_ns[k] = x, t
-        if m.leg[k] != UP:
-            if not x >= m.low[k]:
-                m.low[k], m.low_ns[k] = x, t
-                m.low_back[k], m.low_back_ns[k] = x, t
-            elif x > m.low_back[k]:
-                m.low_back[k], m.low_back_ns[k] = x, t
-        reversal = REVERSAL_ATR * rows.atr[i]
-        if reversal > 0.0:
-            high_proven = m.leg[k] != DOWN and m.high[k] - x >= reversal
-            low_proven = m.leg[k] != UP and x - m.low[k] >= reversal
-            if high_proven and (not low_proven or m.high_ns[k] <= m.low_ns[k]):
-                m.pivot_before[k] = m.pivot[k]
-                m.pivot[k], m.pivot_ns[k], m.confirmed_ns[k] = m.high[k], m.high_ns[k], t
-                m.leg[k] = DOWN
-                m.low[k], m.low_ns[k] = m.high_back[k], m.high_back_ns[k]
-                m.low_back[k], m.low_back_ns[k] = x, t
-            elif low_proven:
-                m.pivot_before[k] = m.pivot[k]
-                m.pivot[k], m.pivot_ns[k], m.confirmed_ns[k] = m.low[k], m.low_ns[k], t
-                m.leg[k] = UP
-                m.high[k], m.high_ns[k] = m.low_back[k], m.low_back_ns[k]
-                m.high_back[k], m.high_back_ns[k] = x, t
+        follow(m, k, t, x, rows.atr[i])
         if m.leg[k] != UNKNOWN:
             out.pivot_px[i], out.pivot_before_px[i] = m.pivot[k], m.pivot_before[k]
             out.swing_extreme_px[i] = m.low[k] if m.leg[k] == DOWN else m.high[k]
