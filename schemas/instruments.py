@@ -46,6 +46,9 @@ class Instrument:
     binary_payout: str  # fraction of the stake paid on a win; "0" where not offered
     clock_offset_ns: int  # our clock minus the venue's, the fastest row counting as 1 ms
     assumed: str  # which of these values are assumptions, in words; "" where the venue states all
+    expiry_ns: int = 0  # when an option or dated future ends, UTC; 0 for what has no end
+    strike: str = ""  # options only: units of what the underlying is quoted in
+    right: str = ""  # options only: "C" call, "P" put
 
     @property
     def id(self) -> str:
@@ -101,7 +104,7 @@ class InstrumentTable:
         return cls(found["lanes"], found["desk_currency"], rows)
 
     def to_json(self) -> str:
-        rows = [asdict(i) | {"kind": int(i.kind)} for i in self.instruments]
+        rows = [_as_record(i) for i in self.instruments]
         return json.dumps(
             {"lanes": self.lanes, "desk_currency": self.desk_currency, "instruments": rows},
             sort_keys=True,
@@ -165,7 +168,8 @@ class InstrumentTable:
         partners = np.full((n, MAX_PARTNERS), -1, np.int32)
         groups: dict[tuple[int, str, str], list[int]] = {}
         for k, i in enumerate(self.instruments):
-            groups.setdefault((i.lane, i.base, currency(i.quote)), []).append(k)
+            if i.kind != InstrumentKind.OPTION:  # its price is not one of the asset
+                groups.setdefault((i.lane, i.base, currency(i.quote)), []).append(k)
         for rows in groups.values():
             for k in rows:
                 others = [other for other in rows if other != k][:MAX_PARTNERS]
@@ -186,6 +190,15 @@ class InstrumentTable:
             np.array([row for row, _ in pairs], np.int32),
             np.array([inverse for _, inverse in pairs], np.int8),
         )
+
+
+_CONTRACT = {"expiry_ns": 0, "strike": "", "right": ""}
+
+
+def _as_record(instrument: Instrument) -> dict[str, Any]:
+    """Its fields; those of contracts only where it is one, as the first tables were written."""
+    record = asdict(instrument) | {"kind": int(instrument.kind)}
+    return {name: value for name, value in record.items() if value != _CONTRACT.get(name, ...)}
 
 
 def currency(asset: str) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from schemas.instruments import Instrument, InstrumentKind
+from venues.contracts import contract_of
 
 BINARY_PAYOUT = "0.85"  # a usual offer of binary brokers on FX, metals and crypto
 
@@ -279,6 +280,7 @@ def instrument(
         has_quotes=has_quotes,
         binary_payout=BINARY_PAYOUT if of.binary and has_quotes else "0",
         clock_offset_ns=clock_offset_ns,
+        **contract_of(venue, name)._asdict(),
         assumed=f"kind, contract size, fees, short sales and binary payout as usual for {of.what};"
         f" {', '.join(steps)}",
     )

@@ -9,7 +9,7 @@ import numpy as np
 from operators.features.flow.depth import DEPTH
 from operators.features.signal import Signal
 from schemas.instruments import InstrumentArrays, InstrumentTable
-from schemas.rows import F8, I1, I8
+from schemas.rows import F8, I1, I4, I8
 
 TRADES = "trades"
 QUOTES, MIDS, PRICE = "best quote", "mids", "any price"  # the book's where a market has no quotes
@@ -23,7 +23,29 @@ class Happenings(NamedTuple):
     weight: I1  # 1 low, 2 medium, 3 high importance
 
 
-NO_HAPPENINGS = Happenings(np.zeros(0, np.int64), np.zeros(0, np.int8))
+class Sessions(NamedTuple):
+    """Opening hours of trading places, one row each, sorted by time; known before the run begins.
+
+    Within a row every session ends before the next one opens.
+    """
+
+    open_ns: I8  # (places, days) UTC
+    close_ns: I8
+
+
+class FundFlows(NamedTuple):
+    """Net money into the exchange-traded funds of an asset, sorted by (asset, known_ns)."""
+
+    assets: tuple[str, ...]  # base assets
+    asset: I4  # (n,) index into them
+    known_ns: I8  # UTC, from when on the figure counts as known
+    net_usd: F8  # of one trading day, all funds of the asset together; negative is money leaving
+
+
+_NO_TIMES: I8 = np.zeros(0, np.int64)
+NO_HAPPENINGS = Happenings(_NO_TIMES, np.zeros(0, np.int8))
+NO_SESSIONS = Sessions(_NO_TIMES.reshape(0, 0), _NO_TIMES.reshape(0, 0))
+NO_FUND_FLOWS = FundFlows((), np.zeros(0, np.int32), _NO_TIMES, np.zeros(0))
 
 
 class Terms(NamedTuple):
@@ -33,6 +55,8 @@ class Terms(NamedTuple):
     instruments: InstrumentArrays  # the same as numbers
     daily_qty: F8  # (instruments,) what usually trades in a day, instrument's units; NaN: not known
     happenings: Happenings
+    sessions: Sessions = NO_SESSIONS
+    fund_flows: FundFlows = NO_FUND_FLOWS
 
     @classmethod
     def of(
@@ -41,6 +65,8 @@ class Terms(NamedTuple):
         *,
         daily_qty: F8 | None = None,
         happenings: Happenings = NO_HAPPENINGS,
+        sessions: Sessions = NO_SESSIONS,
+        fund_flows: FundFlows = NO_FUND_FLOWS,
     ) -> "Terms":
         """The terms of a table; ValueError if `daily_qty` is not one number per instrument."""
         n = len(table.instruments)
@@ -48,7 +74,7 @@ class Terms(NamedTuple):
             daily_qty = np.full(n, np.nan)
         if daily_qty.shape != (n,):
             raise ValueError(f"daily_qty must be ({n},), was {daily_qty.shape}")
-        return cls(table, table.arrays(), daily_qty, happenings)
+        return cls(table, table.arrays(), daily_qty, happenings, sessions, fund_flows)
 
 
 Make = Callable[[Terms], Signal[Any]]

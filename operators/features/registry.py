@@ -8,13 +8,19 @@ follows from this table: what `Signals` computes, the columns of `signals.v1`, `
 import difflib
 from collections.abc import Iterable
 
+from operators.features.cross.registry import FEATURES as CROSS
+from operators.features.derivatives.registry import FEATURES as DERIVATIVES
 from operators.features.feature import BOOK, Feature
 from operators.features.flow.registry import FEATURES as FLOW
+from operators.features.structure.registry import FEATURES as STRUCTURE
 
 ALL = "all"
 SETS: dict[str, tuple[Feature, ...]] = {
     "flow": tuple(feature for feature in FLOW if BOOK not in feature.inputs),
     "depth": tuple(feature for feature in FLOW if BOOK in feature.inputs),
+    "structure": STRUCTURE,
+    "derivatives": DERIVATIVES,
+    "cross": CROSS,
 }
 FEATURES: tuple[Feature, ...] = tuple(feature for each in SETS.values() for feature in each)
 NAMES: tuple[str, ...] = tuple(feature.name for feature in FEATURES)

@@ -61,7 +61,8 @@ LAYOUTS = (
         {**_KEY, "rate": NUMBER, "interval_s": WHOLE}, {}, (), (),
     ),
     Layout(
-        "open_interest", Kind.OPEN_INTEREST, frozenset({"oi"}), {**_KEY, "oi": NUMBER}, {}, (), (),
+        "open_interest", Kind.OPEN_INTEREST, frozenset({"oi"}), {**_KEY, "oi": NUMBER},
+        {"unit": TEXT}, (), (),
     ),
     Layout(
         "mark_price", Kind.MARK, frozenset({"mark_px"}),

@@ -17,6 +17,7 @@ from schemas.kinds import NO_ID, NO_SYMBOL, Flag, Kind
 from schemas.reasons import Reason
 from schemas.rows import I1, I8, U1, U2, MarketRows, dtypes
 from venues.tape.columns import Mask, NameCodes, batches, booleans, floats, integers
+from venues.tape.interest import own_units
 from venues.tape.scan import Scan, times
 
 LONG_AGO_NS = np.iinfo(np.int64).min
@@ -121,6 +122,8 @@ class Stream:
             timed = self._timed(batch, clock, keep)
             market = _kept(codes(batch), keep)  # -1, unknown, picks the last entry
             columns = self._values(batch, keep)
+            if layout.kind == Kind.OPEN_INTEREST:
+                columns["qty"] = columns["qty"] * own_units(batch, market, self.table)
             reason = np.where(market < 0, np.uint16(Reason.UNKNOWN_SYMBOL), np.uint16(0))
             for found in (timed.reason, columns.pop("reason")):
                 reason = np.where(reason == 0, found, reason)
