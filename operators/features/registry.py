@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from operators.features.cross.registry import FEATURES as CROSS
 from operators.features.derivatives.registry import FEATURES as DERIVATIVES
+from operators.features.detection.registry import FEATURES as DETECTION
 from operators.features.feature import BOOK, Feature
 from operators.features.flow.registry import FEATURES as FLOW
 from operators.features.structure.registry import FEATURES as STRUCTURE
@@ -18,6 +19,7 @@ ALL = "all"
 SETS: dict[str, tuple[Feature, ...]] = {
     "flow": tuple(feature for feature in FLOW if BOOK not in feature.inputs),
     "depth": tuple(feature for feature in FLOW if BOOK in feature.inputs),
+    "detection": DETECTION,
     "structure": STRUCTURE,
     "derivatives": DERIVATIVES,
     "cross": CROSS,
