@@ -170,6 +170,13 @@ def run(
             help="Folder of the run, runs/TIME-NAME if not given; unfinished goes on.",
         ),
     ] = None,
+    completeness: Annotated[
+        float | None,
+        typer.Option(metavar="SHARE", help="Least covered share of each stream; 0.95."),
+    ] = None,
+    allow_incomplete: Annotated[
+        bool, typer.Option("--allow-incomplete", help="Run whatever the recordings lack.")
+    ] = False,
     config: Config = None,
     json: Json = False,
 ) -> None:
@@ -180,6 +187,7 @@ def run(
     from cli.errors import told
 
     with told():
+        from cli.complete import least_of
         from cli.config import settings_of
         from cli.run import Request
         from cli.run import run as run_request
@@ -194,7 +202,7 @@ def run(
         )  # fmt: skip
         request = Request(
             settings, tuple(tape or ()), simulate, rows, rate, profile, topology, from_, to, batch,
-            speed, out, json, from_topic,
+            speed, out, json, from_topic, least_of(completeness, allow_incomplete),
         )  # fmt: skip
         code = run_request(request)
     raise typer.Exit(code)
@@ -546,6 +554,30 @@ def quality(
         from cli.quality import quality as judge
 
         code = judge(QualityRequest(place, deployment, out, json))
+    raise typer.Exit(code)
+
+
+@app.command(
+    epilog="Exit codes: 0 a report was written; 2 refused, the reason is on stderr; 130 stopped by "
+    "Ctrl-C or SIGTERM, the same command goes on."
+)
+def repair(
+    run_dir: RunFolder,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the new run.")],
+    json: Json = False,
+) -> None:
+    """Mend what a run has refused, where that can be done, and run the desk on all of it again.
+
+    The new log has a run id of its own, and its first record says what was repaired; the old one
+    stays as it is.
+    """
+    from cli.errors import told
+
+    with told():
+        from cli.repair import RepairRequest
+        from cli.repair import repair as mend
+
+        code = mend(RepairRequest(run_dir, out, json))
     raise typer.Exit(code)
 
 

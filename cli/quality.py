@@ -18,7 +18,7 @@ from cli.errors import DIFFERENT, Refused, talk
 from cli.progress import RowProgress
 from cli.run_dir import RUNS, open_log
 from cli.times import stamp
-from console.quality.completeness import Completeness, completeness_table, in_figures
+from console.quality.completeness import completeness, completeness_table, in_figures
 from console.quality.frames import Slice, slices
 from console.quality.great import Finding, GreatExpectations, suite_name
 from console.quality.page import write_index
@@ -53,19 +53,21 @@ def quality(request: QualityRequest) -> int:
         name, feed, missing = opened.name, opened.feed, opened.quarantined
         folder = _folder(request.out, name)
         engine, refused = GreatExpectations(name), Counter[str]()
-        completeness = Completeness(feed.table, opened.layouts, missing)
+        covered, crossed = completeness(feed, missing), 0
         with RowProgress(talk(), feed.n_rows, doing="judging") as progress:
             progress.moved(0)
             for part in slices(feed):
                 _judge(engine, part)
-                completeness.add(part)
+                covered.add(part.rows, part.reason == Reason.OK)
+                crossed += int(np.count_nonzero(part.seen.mark))
                 refused += _reasons(part.reason)
                 progress.moved(part.first + part.rows.seq.size)
         pages = engine.write_docs(folder / DOCS)
-        found, streams = engine.findings(), completeness.streams()
+        found, streams = engine.findings(), list(covered.streams())
         minutes = completeness_table(streams, feed.table, feed.names)
         pq.write_table(minutes, folder / MINUTES)
         told = _told(name, feed, found, refused, pages) | {
+            "crossed_kept": crossed,
             "quarantined": dict(sorted(_reasons(missing.reason).items()))
             if missing is not None
             else None,
@@ -89,7 +91,6 @@ class _Opened:
 
     name: str
     feed: Feed
-    layouts: list[str]  # of each source
     quarantined: MarketRows | None  # rows that a log's feed does not have
 
 
@@ -100,7 +101,7 @@ def _opened(request: QualityRequest) -> Iterator[_Opened]:
         raise Refused("name either a tape, the folder of a run, or the --deployment of a desk")
     if place is not None and not place.is_dir():
         tape = open_tapes([place])
-        yield _Opened(place.stem, tape, [source.kind for source in tape.description], None)
+        yield _Opened(place.stem, tape, None)
         return
     if place is not None:
         log = open_log(place)
@@ -111,8 +112,7 @@ def _opened(request: QualityRequest) -> Iterator[_Opened]:
     try:
         topic = open_topic(log)
         name = place.resolve().name if place else deployment or "desk"
-        layouts = [source["kind"] for source in topic.run.record.sources]
-        yield _Opened(name, topic, layouts, quarantined_rows(log, topic.table))
+        yield _Opened(name, topic, quarantined_rows(log, topic.table))
     finally:
         log.close()
 

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 from rich.console import Console
 
+from cli.complete import require_complete
 from cli.errors import STOPPED, Refused, talk
 from cli.files import REPORT_JSON, write_files
 from cli.progress import RowProgress
@@ -18,6 +20,7 @@ from cli.recorded import name_of, open_recorded
 from cli.run_dir import RUNS, check_cut, note, prepare
 from cli.times import parse_utc, stamp
 from cli.warm_up import warm_up
+from console.quality.quarantined import quarantined_rows
 from console.report.collect import FINISHED, collect
 from console.report.terminal import print_summary
 from console.report.timing import Stopwatch
@@ -27,6 +30,7 @@ from flows.settings import RunSettings, SettingsError
 from flows.topic_feed import open_topic
 from models.registry import load_or_fallback
 from models.session import StreamModel
+from schemas.expectations import COMPLETE_FOR_BACKTEST
 from venues.feed import Feed
 from venues.simulator import Simulator
 from venues.tape import open_tapes
@@ -57,6 +61,7 @@ class Request:
     out: Path | None = None
     json: bool = False
     from_topic: str | None = None
+    completeness: float = COMPLETE_FOR_BACKTEST  # the least that a tape or topic must have
     command: Sequence[str] = field(default_factory=lambda: sys.argv[1:])
 
     def __post_init__(self) -> None:
@@ -103,13 +108,26 @@ def run(request: Request) -> int:
         "to_ns": parse_utc(request.to_utc, option="--to") if request.to_utc else None,
     }
     if request.from_topic is None:
-        return _run_feed(request, console, cut, _feed(request, cut, console))
+        feed = _feed(request, cut, console)
+        require_complete(feed, request.completeness, console)
+        return run_feed(request, console, cut, feed)
     with closing(open_recorded(request.from_topic)) as recorded:
         console.print(f"reading the market of {name_of(request.from_topic)} as it is now")
-        return _run_feed(request, console, cut, open_topic(recorded, **cut))
+        topic = open_topic(recorded, **cut)
+        refused = quarantined_rows(recorded, topic.table, **cut)
+        require_complete(topic, request.completeness, console, refused)
+        return run_feed(request, console, cut, topic)
 
 
-def _run_feed(request: Request, console: Console, cut: dict[str, int | None], feed: Feed) -> int:
+def run_feed(
+    request: Request,
+    console: Console,
+    cut: dict[str, int | None],
+    feed: Feed,
+    *,
+    repaired: dict[str, Any] | None = None,
+) -> int:
+    """Run the desk on a feed into the folder that was asked for; returns the exit code."""
     run_id = f"{stamp(datetime.now(UTC))}-{_name(request, feed)}"
     folder = request.out or RUNS / run_id
     log, begun = prepare(folder, request.profile)
@@ -126,6 +144,7 @@ def _run_feed(request: Request, console: Console, cut: dict[str, int | None], fe
             feed=feed,
             model=model,
             notice=notice,
+            repaired=repaired,
         )
         return _run(request, console, folder, log, feed, record, model)
     except KeyboardInterrupt:  # outside of the flow, which stops by itself

@@ -9,11 +9,12 @@ from time import perf_counter
 from rich.console import Console
 
 from cli import up
+from cli.complete import require_complete
 from cli.config import PREFIX, settings_toml
 from cli.errors import REFUSED, STOPPED
-from cli.run import SAMPLE, Request, again, show
+from cli.run import SAMPLE, Request, again, feed_of, show
 from cli.run_dir import KAFKA, RUNS, WORKERS, note, prepare
-from cli.times import stamp
+from cli.times import parse_utc, stamp
 from console.report.collect import FINISHED
 from console.report.timing import Timing
 from flows.log.kafka_client import SERVERS_VARIABLE
@@ -25,6 +26,13 @@ SETTINGS = "desk.toml"
 def run_split(request: Request, console: Console) -> int:
     """Run the workers on topics of their own until they have finished; returns the exit code."""
     tapes = request.tapes or (() if request.simulate else (SAMPLE,))
+    cut = {
+        "from_ns": parse_utc(request.from_utc, option="--from") if request.from_utc else None,
+        "to_ns": parse_utc(request.to_utc, option="--to") if request.to_utc else None,
+    }
+    if tapes:
+        feed = feed_of(tapes, simulate=False, rows=None, rate_hz=None, seed=0, cut=cut)
+        require_complete(feed, request.completeness, console)
     name = "simulated" if request.simulate else Path(tapes[0]).stem
     folder = request.out or RUNS / f"{stamp(datetime.now(UTC))}-{name}"
     log, _ = prepare(folder, "kafka")

@@ -3,7 +3,7 @@
 import json
 import platform
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
@@ -50,6 +50,9 @@ class RunRecord:
     code_version: str
     numeric: str  # fingerprint of libm and onnxruntime on the machine that decided
     python: str
+    repaired: dict[str, Any] = field(
+        default_factory=dict
+    )  # of a log made from another's quarantine
 
     @classmethod
     def from_json(cls, text: str) -> "RunRecord":
@@ -68,6 +71,7 @@ def first_record(
     feed: Feed | LiveFeed,
     model: StreamModel | None,
     notice: str,
+    repaired: dict[str, Any] | None = None,
 ) -> RunRecord:
     """What is written before the first row."""
     card = None if model is None else model.card
@@ -89,6 +93,7 @@ def first_record(
         code_version=code_version(),
         numeric=fingerprint(model),
         python=platform.python_version(),
+        repaired=repaired or {},
     )
 
 

@@ -4,7 +4,7 @@ Left out are reports, operators' commands and heartbeats: the backtest makes its
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -81,10 +81,7 @@ def open_topic(log: Log, *, from_ns: int | None = None, to_ns: int | None = None
         n_rows=int(counts.sum()),
         simulated=run.record.simulated,
         description=[
-            SourceInfo(
-                each.name, KIND, int(n), each.first_ns, each.last_ns, each.sha256, each.book_depth
-            )
-            for each, n in zip(sources, counts, strict=True)
+            replace(each, kind=KIND, rows=int(n)) for each, n in zip(sources, counts, strict=True)
         ],
         log=log,
         run=run,

@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
+from operators.market.completeness import Completeness, shortfall
 from schemas.instruments import Instrument, InstrumentArrays, InstrumentKind, InstrumentTable
 from schemas.kinds import NO_ID, Flag, Kind
 from schemas.rows import I8, MarketRows, empty, take
@@ -21,14 +23,36 @@ COLUMNS = ("ts_ns", "venue", "symbol", "bid_px", "bid_sz", "ask_px", "ask_sz", "
 def load_quotes(path: Path) -> tuple[InstrumentArrays, MarketRows]:
     """The instrument table (one instrument, lane 0) and the valid quotes of a Parquet file.
 
-    Log time is `recv_ns` if every row has it, else `ts_ns`. Left out, as the desk's gate does:
-    a missing, infinite or non-positive price, a bid above the ask, log time that goes backwards.
+    Log time is `recv_ns` if every row has it, else `ts_ns`. Left out, as they are no price to the
+    desk: a missing, infinite or non-positive price, a bid above the ask; and log time that goes
+    backwards.
 
     Raises
     ------
     ValueError
         If a column is missing or the file holds more than one symbol.
     """
+    table, rows, valid = _read(path)
+    rows = take(rows, valid)
+    return table.arrays(), rows._replace(seq=np.arange(rows.seq.size))
+
+
+def incomplete(path: Path, least: float) -> str:
+    """What a file of quotes lacks, in a sentence; "" if that share of its session is covered.
+
+    Rows that the desk's gate refuses cover nothing; how long the others do is declared in
+    `schemas.markets`.
+    """
+    table, rows, valid = _read(path)
+    kept = (rows.bid_px > rows.ask_px) & (table.arrays().may_cross[0] == 1)
+    found = Completeness(table, [0])
+    rows.ts_recv_ns[:] = np.maximum.accumulate(rows.ts_recv_ns)
+    found.add(rows, valid | kept)
+    return shortfall(list(found.streams()), table, [str(path)], least)
+
+
+def _read(path: Path) -> tuple[InstrumentTable, MarketRows, NDArray[np.bool_]]:
+    """Every row of a file, and which of them are valid."""
     schema = pq.read_schema(path)
     missing = sorted(set(COLUMNS) - set(schema.names))
     if missing:
@@ -45,7 +69,7 @@ def load_quotes(path: Path) -> tuple[InstrumentArrays, MarketRows]:
         kind=np.full(n, Kind.QUOTE, np.uint8),
         flags=np.full(n, Flag.MSG_LAST, np.uint8),
         ts_event_ns=ts_ns,
-        ts_recv_ns=log_ns,
+        ts_recv_ns=log_ns.copy(),
         ref_id=np.full(n, NO_ID, np.int64),
         bid_px=bid,
         bid_qty=table["bid_sz"].to_numpy(),
@@ -56,9 +80,7 @@ def load_quotes(path: Path) -> tuple[InstrumentArrays, MarketRows]:
     with np.errstate(invalid="ignore"):
         valid = np.isfinite(bid) & np.isfinite(ask) & (bid > 0) & (bid <= ask)
     valid &= log_ns >= np.maximum.accumulate(log_ns)
-    rows = take(rows, valid)
-    rows = rows._replace(seq=np.arange(rows.seq.size))
-    return _table(venues[0], symbols[0]).arrays(), rows
+    return _table(venues[0], symbols[0]), rows, valid
 
 
 def sha256_of(path: Path) -> str:

@@ -22,9 +22,11 @@ from models.evaluate import base_rates, measure, verdict
 from models.labels import DEFINITIONS, HORIZON_TICKS
 from models.material import Parts, Series, cuts, parts, prepare
 from models.metrics import log_losses
+from models.recordings import incomplete
 from models.registry import load
 from models.session import StreamModel, open_session
 from operators.sequence.inputs import F4, INPUTS, INPUTS_SHA256, N_INPUTS
+from schemas.expectations import COMPLETE_FOR_TRAINING
 from schemas.rows import F8
 
 NAME, VERSION = "stream-gru16", "1"
@@ -80,6 +82,13 @@ def main(argv: list[str] | None = None) -> int:
     absent = [name for name in names if not (options.data / name).is_file()]
     if absent:
         return _fail(f"{options.data}: these recordings are missing: {', '.join(absent)}")
+    least = 0.0 if options.allow_incomplete else options.completeness
+    lacks = [found for name in names if (found := incomplete(options.data / name, least))]
+    if lacks:
+        return _fail(
+            f"{'; '.join(lacks)}; train on other recordings, or take these as they are with "
+            "--allow-incomplete or --completeness SHARE"
+        )
     train(options.data, options.out, seed=options.seed, epochs=options.epochs, log=print)
     return 0
 
@@ -151,6 +160,13 @@ def _options(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=root / "models" / "registry" / NAME / VERSION)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--epochs", type=int, default=EPOCHS)
+    parser.add_argument(
+        "--completeness", type=float, default=COMPLETE_FOR_TRAINING,
+        help=f"least covered share of each recording's session ({COMPLETE_FOR_TRAINING:g})",
+    )  # fmt: skip
+    parser.add_argument(
+        "--allow-incomplete", action="store_true", help="train whatever the recordings lack"
+    )
     return parser.parse_args(argv)
 
 

@@ -12,6 +12,9 @@ from enum import Enum
 from functools import cache
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from schemas.instruments import InstrumentKind
 from schemas.kinds import Kind, Side
 from schemas.reasons import Reason
@@ -25,9 +28,7 @@ RATE_MAX = 1.0  # of the notional: a funding rate as high as that is an error
 SECONDS_MAX = 1e9  # 31 years: the longest bar or funding interval
 FLOAT_MAX = sys.float_info.max
 
-# Completeness: the share of a stream's session that is covered by rows, minute by minute.
-STALE_NS = 60_000_000_000  # the last row of a stream covers so long; as long as the desk quotes on
-SESSION_BREAK_NS = 3_600_000_000_000  # so long a silence of a market that closes ends its session
+# Completeness: the share of a stream's session that its rows cover; see `schemas.markets`.
 COMPLETE_FOR_TRAINING = 0.99
 COMPLETE_FOR_BACKTEST = 0.95
 
@@ -37,6 +38,7 @@ class MarketClass(Enum):
 
     PLAIN = "plain"
     EVENT = "event"  # contracts that pay 0 or 1: no bid, or no ask, is what the book says
+    LOOSE = "loose"  # bid and ask are of different moments or places, so that quotes may cross
 
 
 class Seen(NamedTuple):
@@ -46,6 +48,8 @@ class Seen(NamedTuple):
     newest_recv_ns: I8  # `ts_recv_ns` of the last row accepted from this source; see below
     newest_event_ns: I8  # `ts_event_ns` of the last one accepted of this symbol, source and kind
     message_reason: U2  # why an earlier row of the same book message was refused, else OK
+    may_cross: U1  # 1: a crossed quote of this instrument is kept
+    mark: U1  # Flag.CROSSED, if the gate flags the row with it, else 0
 
     # Where nothing was accepted before, and for the rows of a snapshot, times are the least int64.
 
@@ -77,12 +81,10 @@ class Expectation:
     below: bool = False  # high itself fails
     values: tuple[int, ...] = ()
     other: str = ""  # of AT_LEAST: the column that must not be above this one
-    where_null: str = ""  # asked only of rows without that column
 
     @property
     def words(self) -> str:
         """The expectation as a sentence; unique within its suite."""
-        where = f" where {self.where_null} is not" if self.where_null else ""
         if self.check is Check.BETWEEN:
             left = right = ""
             if self.low is not None and self.low != -FLOAT_MAX:
@@ -94,7 +96,7 @@ class Expectation:
             return f"{self.column} in {', '.join(str(value) for value in self.values)}"
         if self.check is Check.AT_LEAST:
             return f"{self.column} >= {self.other}"
-        return f"{self.column} {self.check.value}{where}"
+        return f"{self.column} {self.check.value}"
 
 
 class Null(Enum):
@@ -115,17 +117,20 @@ class Value:
     above: bool = False
     below: bool = False
     low_reason: Reason = Reason.NOT_POSITIVE
+    null_means: str = ""  # where it may be null
 
 
 _NEVER, _MAY = Null.NEVER, Null.MAY
 _PRICE = Value(_NEVER, 0.0, PRICE_MAX, above=True)
 _CHANCE = Value(_NEVER, 0.0, CHANCE_MAX, above=True)
-_NO_PRICE = Value(_MAY, 0.0, PRICE_MAX, above=True)
-_NO_CHANCE = Value(_MAY, 0.0, CHANCE_MAX, above=True)
+_NO_INDEX = "the feed gives no index"
+_NO_PRICE = Value(_MAY, 0.0, PRICE_MAX, above=True, null_means=_NO_INDEX)
+_NO_CHANCE = Value(_MAY, 0.0, CHANCE_MAX, above=True, null_means=_NO_INDEX)
+_NO_ORDER = Value(_MAY, 0.0, CHANCE_MAX, above=True, null_means="nobody has an order there")
 _QTY = Value(_NEVER, 0.0, QTY_MAX)
-_NO_QTY = Value(_MAY, 0.0, QTY_MAX)
+_NO_QTY = Value(_MAY, 0.0, QTY_MAX, null_means="the feed gives no size")
 _RATE = Value(_NEVER, -RATE_MAX, RATE_MAX, above=True, below=True, low_reason=Reason.OUT_OF_RANGE)
-_NO_SECONDS = Value(_MAY, 0.0, SECONDS_MAX, above=True)
+_NO_SECONDS = Value(_MAY, 0.0, SECONDS_MAX, above=True, null_means="the feed gives no length")
 _EMPTY = Value(Null.ALWAYS)
 
 
@@ -145,18 +150,20 @@ def _values(price: Value, no_price: Value) -> dict[Kind, dict[str, Value]]:
     }  # fmt: skip
 
 
-# FX quotes come without sizes and many books without a size at the top: sizes may be null there.
-# A quote of an event contract may lack one side: the market has no order there.
+# FX brokers give no sizes at all, and bars that became quotes often none: sizes may be null in
+# quotes. A quote of an event contract may lack a side, or both: the market has no order there, and
+# a desk that never heard of it would go on with the quote before.
 _OF_CLASS = {
     MarketClass.PLAIN: _values(_PRICE, _NO_PRICE),
     MarketClass.EVENT: _values(_CHANCE, _NO_CHANCE)
     | {
         Kind.QUOTE: {
-            "bid_px": _NO_CHANCE, "bid_qty": _NO_QTY, "ask_px": _NO_CHANCE, "ask_qty": _NO_QTY,
+            "bid_px": _NO_ORDER, "bid_qty": _NO_QTY, "ask_px": _NO_ORDER, "ask_qty": _NO_QTY,
         }
     },
+    MarketClass.LOOSE: _values(_PRICE, _NO_PRICE),
 }  # fmt: skip
-_ONE_OF_TWO = {(Kind.QUOTE, MarketClass.EVENT): ("bid_px", "ask_px")}  # one of them must be there
+_MAY_CROSS = (Kind.QUOTE, MarketClass.LOOSE)
 _NOT_BELOW = {  # kind: column, the column that must not be above it, and what is wrong if it is
     Kind.QUOTE: (("ask_px", "bid_px", Reason.CROSSED_QUOTE),),
     Kind.BAR: tuple(
@@ -171,9 +178,13 @@ _SIDES = {
 KINDS = tuple(_OF_CLASS[MarketClass.PLAIN])  # rows of any other kind are our own, and pass
 
 
-def market_class(instrument_kind: int) -> MarketClass:
-    """The class of an instrument; PLAIN too for 0, an instrument that nobody knows."""
-    return MarketClass.EVENT if instrument_kind == InstrumentKind.EVENT else MarketClass.PLAIN
+def of_class(group: MarketClass, seen: Seen) -> NDArray[np.bool_]:
+    """Which rows are of markets of a class; of PLAIN too those of instruments nobody knows."""
+    event: NDArray[np.bool_] = seen.instrument_kind == InstrumentKind.EVENT
+    if group is MarketClass.EVENT:
+        return event
+    loose: NDArray[np.bool_] = seen.may_cross != 0
+    return ~event & (loose if group is MarketClass.LOOSE else ~loose)
 
 
 def values_of(kind: Kind, group: MarketClass) -> dict[str, Value]:
@@ -200,10 +211,10 @@ def suite(kind: Kind, group: MarketClass) -> tuple[Expectation, ...]:
             values=tuple(int(known) for known in InstrumentKind),
         ),
         *_timed(),
-        *_needed(kind, group, values),
+        *_needed(values),
         *(_between(name, Value(_MAY), Reason.NOT_FINITE) for name in given),
         *_low(given, Reason.NOT_POSITIVE),
-        *_ordered(kind, Reason.CROSSED_QUOTE),
+        *([] if (kind, group) == _MAY_CROSS else _ordered(kind, Reason.CROSSED_QUOTE)),
         *_low(given, Reason.OUT_OF_RANGE),
         *_high(given),
         *_ordered(kind, Reason.OUT_OF_RANGE),
@@ -248,12 +259,11 @@ def _timed() -> list[Expectation]:
     ]
 
 
-def _needed(kind: Kind, group: MarketClass, values: dict[str, Value]) -> list[Expectation]:
-    one, two = _ONE_OF_TWO.get((kind, group), ("", ""))
-    needed = [(name, "") for name, value in values.items() if value.null is Null.NEVER]
+def _needed(values: dict[str, Value]) -> list[Expectation]:
     return [
-        Expectation(name, Check.NOT_NULL, Reason.NULL_PRICE, where_null=where)
-        for name, where in needed + ([(one, two)] if one else [])
+        Expectation(name, Check.NOT_NULL, Reason.NULL_PRICE)
+        for name, value in values.items()
+        if value.null is Null.NEVER
     ]
 
 

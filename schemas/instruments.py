@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from schemas.markets import sort_of
 from schemas.rows import F8, I1, I2, I4, U1
 
 USD_LIKE = frozenset({"USD", "USDT", "USDC", "BUSD"})  # one asset for marks, at the stated rate 1
@@ -76,6 +77,7 @@ class InstrumentArrays(NamedTuple):
     partners: I4  # (n, MAX_PARTNERS) rows of the same asset at other venues or contracts, -1 none
     rate_row: I4  # row whose mid turns quote into the desk's currency; -1: rate is 1, -2: none
     rate_inverse: I1  # 1 where that mid must be inverted
+    may_cross: U1  # 1 where a crossed quote is flagged, not refused; see `schemas.markets`
 
 
 @dataclass(frozen=True)
@@ -162,6 +164,9 @@ class InstrumentTable:
             partners=self._partners(n),
             rate_row=rate_row,
             rate_inverse=rate_inverse,
+            may_cross=np.array(
+                [sort_of(i.venue, i.base).may_cross for i in self.instruments], np.uint8
+            ),
         )
 
     def _partners(self, n: int) -> I4:

@@ -35,6 +35,7 @@ class Flag(IntFlag):
     SNAPSHOT = 2  # the row is part of a book snapshot
     END = 4  # the row closes its lane: nothing follows
     LAST_CALL = 8  # the lane's sources have ended; orders may still be answered until its END row
+    CROSSED = 16  # a quote whose bid is above its ask, in a market where that happens: no price
 
 
 class Side(IntEnum):

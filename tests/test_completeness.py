@@ -6,23 +6,24 @@ from typing import Any
 import numpy as np
 import pytest
 
-from console.quality.completeness import MINUTE_NS, SECOND_NS, Completeness, Stream
-from console.quality.frames import Slice
+from operators.market.completeness import MINUTE_NS, SECOND_NS, Completeness, Stream
 from operators.market.gate import Gate
 from schemas.expectations import COMPLETE_FOR_BACKTEST, COMPLETE_FOR_TRAINING
 from schemas.instruments import InstrumentTable
 from schemas.kinds import Kind
+from schemas.reasons import Reason
 from schemas.rows import MarketRows, take
 from tests.test_gate import PLAIN, made
 from venues.venue_classes import instrument, terms
 
 ORIGIN_NS = 1_700_000_040 * SECOND_NS  # begin of a minute
-BTC, EUR = (0, 0), (0, 1)
+BTC, EUR, ETH, EVENT = (0, 0), (0, 1), (0, 2), (0, 3)
+MARKETS = (("kraken", "BTCUSD"), ("oanda", "EURUSD"), ("kraken", "ETHUSD"), ("polymarket", "rain"))
 
 
 def table() -> InstrumentTable:
     each = []
-    for symbol, (venue, name) in enumerate((("kraken", "BTCUSD"), ("oanda", "EURUSD"))):
+    for symbol, (venue, name) in enumerate(MARKETS):
         found = terms(venue, name)
         assert found
         each.append(
@@ -37,30 +38,34 @@ def at(seconds: float, **other: Any) -> dict[str, Any]:
     return {"kind": Kind.QUOTE, "ts_event_ns": ts_ns, "ts_recv_ns": ts_ns, **other}
 
 
-def streams(*rows: dict[str, Any], size: int = 10_000, refused: Any = None) -> list[Stream]:
+def streams(
+    *rows: dict[str, Any], size: int = 10_000, refused: Any = None, cadence_s: int = 0
+) -> list[Stream]:
     """What a feed of these rows covers, read in slices of `size`."""
     whole = made(*rows)
     gate = Gate(table().arrays(), 1)
-    state, found = gate.initial(), Completeness(table(), ["quotes"], refused)
+    state, found = gate.initial(), Completeness(table(), [cadence_s], refused)
     for first in range(0, whole.seq.size, size):
         part = take(whole, slice(first, first + size))
-        state, (reason, seen) = gate.judge(state, part)
-        found.add(Slice(first, part, reason, seen))
-    return found.streams()
+        state, (reason, _) = gate.judge(state, part)
+        found.add(part, reason == Reason.OK)
+    return list(found.streams())
 
 
 def minutes(stream: Stream) -> dict[int, tuple[float, float]]:
     """Minute of the case to session and covered seconds."""
     return {
         int((m - ORIGIN_NS) // MINUTE_NS): (s / SECOND_NS, c / SECOND_NS)
-        for m, s, c in zip(stream.minute_ns, stream.session_ns, stream.covered_ns, strict=True)
+        for m, s, c in zip(*stream.minutes, strict=True)
     }
 
 
 BAD = {"bid_px": 0.9}  # crossed
 BAR = {"kind": Kind.BAR, "ref": 60.0}
+TRADE = {"kind": Kind.TRADE}
+BAD_TRADE = {**TRADE, "price": -1.0}
 # fmt: off
-CASES: list[tuple[str, list[dict[str, Any]], dict[int, tuple[float, float]]]] = [
+CASES: list[tuple[str, list[dict[str, Any]], dict[int, Any]]] = [
     ("rows close together cover all",     [at(0), at(30), at(59)],  {0: (59, 59)}),
     ("the session begins with a row",     [at(50), at(70)],         {0: (10, 10), 1: (10, 10)}),
     ("a row covers 60 s, then nothing",   [at(0), at(90)],          {0: (60, 60), 1: (30, 0)}),
@@ -70,14 +75,20 @@ CASES: list[tuple[str, list[dict[str, Any]], dict[int, tuple[float, float]]]] = 
     ("two refused rows of one time",     [at(0), at(40, **BAD), at(40, **BAD), at(50)],
      {0: (50, 40)}),
     ("two rows of one time",              [at(0), at(0), at(6)],    {0: (6, 6)}),
-    ("a bar covers its length",           [at(0, **BAR), at(60, **BAR), at(180, **BAR)],
-     {0: (60, 60), 1: (60, 60), 2: (60, 0)}),
+    ("a bar covers its length, and an hour of silence",
+     [at(0, **BAR), at(60, **BAR), at(3840, **BAR)],
+     dict.fromkeys(range(62), (60, 60)) | {62: (60, 0), 63: (60, 0)}),
+    ("trades: ten minutes of silence",    [at(0, **TRADE), at(660, **TRADE)],
+     dict.fromkeys(range(10), (60, 60)) | {10: (60, 0)}),
+    ("a refused trade",                   [at(0, **TRADE), at(9, **BAD_TRADE), at(12, **TRADE)],
+     {0: (12, 9)}),
+    ("a refused trade, then silence",
+     [at(0, **TRADE), at(9, **BAD_TRADE), at(660, **TRADE)],
+     {0: (60, 9)} | dict.fromkeys(range(1, 10), (60, 0)) | {10: (60, 0)}),
     ("a long silence where none closes",  [at(0), at(7200)],
      {0: (60.0, 60.0)} | dict.fromkeys(range(1, 120), (60.0, 0.0))),
-    ("a long silence where FX closes",    [at(0, at=EUR), at(9, at=EUR), at(7200, at=EUR),
-                                           at(7201, at=EUR)],       {0: (9, 9), 120: (1, 1)}),
-    ("a short one where FX closes",       [at(0, at=EUR), at(90, at=EUR)],
-     {0: (60, 60), 1: (30, 0)}),
+    ("FX pauses for five minutes",        [at(0, at=EUR), at(330, at=EUR)],
+     dict.fromkeys(range(5), (60, 60)) | {5: (30, 0)}),
     ("one row spans no time",             [at(0)],                  {}),
 ]
 # fmt: on
@@ -90,19 +101,72 @@ def test_case(what: str, rows: Any, expected: Any, size: int) -> None:
     assert minutes(stream) == expected
 
 
+FRIDAY_NS = 1_399_064_340 * SECOND_NS  # 2014-05-02 20:59 UTC: FX closes in a minute
+WEEKEND_S = 48 * 3600
+
+
+def test_a_session_is_what_the_calendar_leaves_of_it() -> None:
+    """FX rests from Friday 17:00 to Sunday 17:00 in New York, whatever the rows do meanwhile.
+
+    minute 0        closed                          minute 2881
+    |------------|..............................|------------|
+    row at 0 s   row at 90 s, out of session        row at 48 h + 70 s
+    """
+    rows = [at(0, at=EUR), at(90, at=EUR, **BAD), at(WEEKEND_S + 70, at=EUR)]
+    for row in rows:
+        row["ts_recv_ns"] = row["ts_event_ns"] = row["ts_recv_ns"] - ORIGIN_NS + FRIDAY_NS
+    (stream,) = streams(*rows)
+    found = {(m - FRIDAY_NS) // MINUTE_NS: (s / SECOND_NS, c / SECOND_NS)
+             for m, s, c in zip(*stream.minutes, strict=True)}  # fmt: skip
+    assert found == {0: (60, 60), 2881: (10, 0)}
+    assert (stream.session_ns, stream.covered_ns) == (70 * SECOND_NS, 60 * SECOND_NS)
+
+
+def test_a_symbol_may_go_without_trades_while_its_feed_brings_some() -> None:
+    others = [at(s, at=ETH, **TRADE) for s in range(0, 6000, 500)]
+    alone = [at(0, **TRADE), at(6000, **TRADE)]
+    quiet, busy = streams(*sorted([*alone, *others], key=lambda row: int(row["ts_recv_ns"])))
+    assert (quiet.completeness, busy.completeness) == (1.0, 1.0)
+    (lonely,) = streams(*alone)
+    assert lonely.completeness == pytest.approx(0.1)
+    refused = [alone[0], at(6, **BAD_TRADE), alone[1]]  # covers nothing as long as it would stand
+    quiet, _ = streams(*sorted([*refused, *others], key=lambda row: int(row["ts_recv_ns"])))
+    assert quiet.completeness == pytest.approx(0.9)
+    elsewhere = [row | {"at": EUR} for row in others]  # of another venue: it says nothing
+    quiet, _ = streams(*sorted([*alone, *elsewhere], key=lambda row: int(row["ts_recv_ns"])))
+    assert quiet.completeness == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("size", [1, 2, 1000])
+def test_a_long_bar_keeps_its_feed_awake_behind_shorter_ones(size: int) -> None:
+    long, short = BAR | {"ref": 3600.0}, BAR
+    rows = [at(0, at=ETH, **long), at(60, **short), at(7000, **short), at(7260, at=ETH, **long)]
+    bars, _ = streams(*rows, size=size)
+    assert bars.completeness == 1.0  # of 60 s and an hour 3,280 s would be left
+    rows = [at(0, at=ETH, **long), at(60, **short), at(7260, **short)]
+    bars, _ = streams(*rows, size=size)
+    assert (bars.gap_to_ns - bars.gap_from_ns).tolist() == [60 * SECOND_NS]
+
+
+def test_a_quote_of_a_bar_stands_as_long_as_the_bar() -> None:
+    rows = [at(s) for s in range(0, 36_000, 3600)]
+    assert [s.completeness for s in streams(*rows, cadence_s=3600)] == [1.0]
+    assert [s.completeness for s in streams(*rows)] == [pytest.approx(1 / 60)]
+
+
 def test_each_symbol_and_kind_is_a_stream_of_its_own() -> None:
-    found = streams(at(0), at(0, at=EUR), at(0, kind=Kind.TRADE), at(3), at(4, at=EUR))
+    found = streams(at(0), at(0, at=ETH), at(0, kind=Kind.TRADE), at(3), at(4, at=ETH))
     assert [(s.instrument, s.kind.name) for s in found] == [
         (0, "TRADE"),
         (0, "QUOTE"),
-        (1, "QUOTE"),
+        (2, "QUOTE"),
     ]
     assert [minutes(s) for s in found] == [{}, {0: (3, 3)}, {0: (4, 4)}]
 
 
 def test_a_cadence_that_nobody_states_is_not_judged() -> None:
     plain = PLAIN[Kind.FUNDING] | {"kind": Kind.FUNDING}
-    assert streams(at(0, **plain | {"ref": math.nan}), at(9, kind=Kind.OPEN_INTEREST)) == []
+    assert streams(at(0, **plain | {"ref": math.nan})) == []
     (stream,) = streams(at(0, **plain), at(28_800, **plain))
     assert stream.completeness == 1.0
 

@@ -25,16 +25,16 @@ from schemas.expectations import (
     Check,
     MarketClass,
     Null,
+    of_class,
     suite,
     suites,
     values_of,
 )
-from schemas.instruments import InstrumentKind
 from schemas.kinds import Flag, Kind
 from schemas.reasons import Reason
 from schemas.rows import MarketRows, concat, dtypes, from_batch, take, to_batch
 from tests.tape_files import bars, book, quotes, trades, write
-from tests.test_gate import EVENT, OTHER, PLAIN, SPOT, made, spoiled, table
+from tests.test_gate import EVENT, LOOSE, OTHER, PLAIN, SPOT, made, spoiled, table
 from venues.feed import Feed
 from venues.tape import open_tapes
 from venues.tape.layouts import LAYOUTS
@@ -58,10 +58,9 @@ class Judged:
 
     def add(self, rows: MarketRows, gate: Gate) -> None:
         _, (reason, seen) = gate.judge(gate.initial(), rows)
-        event = seen.instrument_kind == InstrumentKind.EVENT
         for kind in KINDS:
             for group in MarketClass:
-                mine = (rows.kind == kind) & (event == (group is MarketClass.EVENT))
+                mine = (rows.kind == kind) & of_class(group, seen)
                 n = int(np.count_nonzero(mine))
                 if n:
                     before = sum(map(len, self.reasons[kind, group]))
@@ -104,7 +103,7 @@ def test_on_the_sample_tapes() -> None:
     assert len(SAMPLES) >= 7
     found = judged(open_tapes(SAMPLES), rows=SAMPLE_ROWS)
     found.agree()
-    assert sum(map(len, found.frames[Kind.QUOTE, MarketClass.PLAIN])) > 1000
+    assert sum(map(len, found.frames[Kind.QUOTE, MarketClass.LOOSE])) > 1000
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
@@ -197,7 +196,7 @@ def test_on_rows_fuzzed_in_every_column() -> None:
     found = Judged()
     gate = Gate(table().arrays(), 2)
     for seed, kind in enumerate(KINDS):
-        for at in (SPOT, OTHER, EVENT):
+        for at in (SPOT, OTHER, EVENT, LOOSE):
             found.add(fuzzed(kind, at, 1500, seed=100 * seed + at[1] + 10 * at[0]), gate)
     found.agree()
     assert set(found.frames) == set(suites())
@@ -208,7 +207,7 @@ def test_on_rows_fuzzed_in_every_column() -> None:
         if not n
         and not (expectation.check is Check.NOT_NULL and expectation.column in TYPED)
         # Rows that no instrument can be found for are judged by the suite of plain markets.
-        and not (group is MarketClass.EVENT and expectation.column == "instrument_kind")
+        and not (group is not MarketClass.PLAIN and expectation.column == "instrument_kind")
     ]
     assert quiet == [], "the fuzzed rows never fail these, so nothing was compared"
 
@@ -292,10 +291,8 @@ def test_every_column_has_its_rule(kind: Kind, group: MarketClass) -> None:
         if value.null is Null.ALWAYS:
             assert [each.check for each in mine] == [Check.NULL]
             continue
-        assert any(each.check is Check.NOT_NULL for each in mine) == (
-            value.null is Null.NEVER
-            or (kind, group, name) == (Kind.QUOTE, MarketClass.EVENT, "bid_px")
-        )
+        assert any(each.check is Check.NOT_NULL for each in mine) == (value.null is Null.NEVER)
+        assert bool(value.null_means) == (value.null is Null.MAY)
         for each in mine:
             if each.check is Check.BETWEEN:
                 assert np.isfinite(np.array([each.low, each.high], np.float64)).all()

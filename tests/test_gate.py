@@ -18,8 +18,9 @@ MARKETS = [  # lane, symbol
     (0, 0, "binance_spot", "BTCUSDT"),
     (0, 1, "kraken", "BTCUSD"),
     (2, 0, "polymarket", "will-it-rain"),
+    (2, 1, "fxcm", "EURUSD"),
 ]
-SPOT, OTHER, EVENT = (0, 0), (0, 1), (2, 0)
+SPOT, OTHER, EVENT, LOOSE = (0, 0), (0, 1), (2, 0), (2, 1)
 PLAIN: dict[Kind, dict[str, Any]] = {
     Kind.TRADE: {"side": Side.BUY, "price": 0.5, "qty": 1.0},
     Kind.QUOTE: {"bid_px": 0.4, "bid_qty": 1.0, "ask_px": 0.5, "ask_qty": 1.0},
@@ -76,6 +77,7 @@ def reasons(*each: dict[str, Any]) -> list[Reason]:
 
 
 Q, B, E = {"kind": Kind.QUOTE}, {"kind": Kind.BOOK}, {"kind": Kind.QUOTE, "at": EVENT}
+X = {"kind": Kind.QUOTE, "at": LOOSE}
 ONE_ROW: list[tuple[str, dict[str, Any], Reason]] = [
     ("a plain trade",                 {},                                 Reason.OK),
     ("a trade without a size",        {"qty": NAN},                       Reason.OK),
@@ -106,7 +108,11 @@ ONE_ROW: list[tuple[str, dict[str, Any], Reason]] = [
     ("a negative bid size",           {**Q, "bid_qty": -1.0},             Reason.NOT_POSITIVE),
     ("an event without a bid",        {**E, "bid_px": NAN},               Reason.OK),
     ("an event without an ask",       {**E, "ask_px": NAN},               Reason.OK),
-    ("an event without either",       {**E, "bid_px": NAN, "ask_px": NAN}, Reason.NULL_PRICE),
+    ("an event without either",       {**E, "bid_px": NAN, "ask_px": NAN}, Reason.OK),
+    ("a crossed quote of an event",   {**E, "bid_px": 0.6},               Reason.CROSSED_QUOTE),
+    ("a crossed quote of FX",         {**X, "bid_px": 0.6},               Reason.OK),
+    ("a quote of FX without a bid",   {**X, "bid_px": NAN},               Reason.NULL_PRICE),
+    ("a crossed bid out of range",    {**X, "bid_px": 1e16},              Reason.OUT_OF_RANGE),
     ("an event above one",            {**E, "ask_px": 1.01},              Reason.OUT_OF_RANGE),
     ("an event traded above one",     {"at": EVENT, "price": 1.5},        Reason.OUT_OF_RANGE),
     ("a plain level",                 {**B},                              Reason.OK),
@@ -149,6 +155,22 @@ ONE_ROW: list[tuple[str, dict[str, Any], Reason]] = [
 @pytest.mark.parametrize(("what", "row", "reason"), ONE_ROW, ids=[c[0] for c in ONE_ROW])
 def test_one_row(what, row, reason):
     assert reasons(row) == [reason]
+
+
+def test_a_crossed_quote_that_is_kept_is_flagged():
+    plain, crossed = {**X}, {**X, "bid_px": 0.6, "flags": Flag.MSG_LAST}
+    late = crossed | {"ts_recv_ns": 1}
+    rows = made(plain, crossed, {**Q}, {**X, "bid_px": 0.5}, late)
+    before = [column.tobytes() for column in rows]
+    operator = gate()
+    _, (accepted, rejected) = operator.step(operator.initial(), rows)
+    last, mark = int(Flag.MSG_LAST), int(Flag.MSG_LAST | Flag.CROSSED)
+    assert accepted.flags.tolist() == [last, mark, last, last]
+    assert (rejected.flags.tolist(), rejected.reason.tolist()) == ([last], [Reason.RECV_REGRESSED])
+    assert [column.tobytes() for column in rows] == before  # what comes in stays as it is
+    _, (_, seen) = operator.judge(operator.initial(), rows)
+    assert seen.mark.tolist() == [0, Flag.CROSSED, 0, 0, 0]
+    assert seen.may_cross.tolist() == [1, 1, 0, 1, 1]
 
 
 def back(t_recv: int, t_event: int, **other: Any) -> dict[str, Any]:
@@ -223,7 +245,7 @@ def spoiled(n: int) -> MarketRows:
     for k in range(n):
         one: dict[str, Any] = {
             "kind": kinds[random.integers(len(kinds))],
-            "at": (SPOT, OTHER, EVENT)[random.integers(3)],
+            "at": (SPOT, OTHER, EVENT, LOOSE)[random.integers(4)],
             "source": random.integers(2),
             "flags": random.choice([0, 0, Flag.MSG_LAST, Flag.SNAPSHOT]),
             "ts_recv_ns": 10 * k - random.choice([0, 0, 0, 60]) + 100,

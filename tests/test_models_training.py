@@ -17,7 +17,7 @@ from models.material import Series, cuts, parts, prepare
 from models.metrics import brier, calibration_error, log_losses, mean_and_error
 from models.network import PIECE_TICKS, cut_pieces
 from models.onnx_header import versions
-from models.recordings import load_quotes
+from models.recordings import incomplete, load_quotes
 from models.registry import SHIPPED
 from models.session import StreamModel, open_session
 from models.train import main
@@ -244,3 +244,54 @@ def test_training_says_what_it_lacks(tmp_path: Path, capsys: pytest.CaptureFixtu
     said = capsys.readouterr().err
     assert "these recordings are missing" in said or "training needs torch" in said
     assert not (tmp_path / "m").exists()
+
+
+MINUTES = [k * 60_000_000_000 for k in range(101)]
+GAPPED = [*MINUTES[:40], *MINUTES[49:]]  # no row covers nine of the hundred minutes
+BACK = [*MINUTES[:50], 0, *MINUTES[51:]]  # a row that is left out stands where time had come to
+SWAPPED = {"bid_px": [3.0 if 40 <= k < 44 else 1.0 for k in range(101)], "ask_px": [2.0] * 101}
+FX = {"venue": ["fxcm"] * 101}
+# fmt: off
+COMPLETE = [  # columns, at least, what is said
+    ("a row each minute",           {"ts_ns": MINUTES},                   1.0,  ""),
+    ("nine minutes are missing",    {"ts_ns": GAPPED},                    0.9,  ""),
+    ("and more are asked for",      {"ts_ns": GAPPED},                    0.99, "91.0 % complete"),
+    ("crossed rows cover nothing",  {"ts_ns": MINUTES, **SWAPPED},        0.99, "96.0 % complete"),
+    ("but where quotes may cross",  {"ts_ns": MINUTES, **FX, **SWAPPED},  0.99, ""),
+    ("time that goes back",         {"ts_ns": BACK},                      0.99, "98.0 % complete"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(
+    ("what", "columns", "least", "said"), COMPLETE, ids=[c[0] for c in COMPLETE]
+)
+def test_what_a_recording_lacks(
+    what: str, columns: dict[str, Any], least: float, said: str, tmp_path: Path
+) -> None:
+    n = len(columns["ts_ns"])
+    prices = {"bid_px": [1.0] * n, "ask_px": [2.0] * n}
+    path = quotes(tmp_path / "q.parquet", **prices | columns)
+    found = incomplete(path, least)
+    assert bool(found) == bool(said)
+    assert said in found
+
+
+def test_an_incomplete_recording_is_not_trained_on_unless_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained: list[int] = []
+    monkeypatch.setattr("models.train.find_spec", lambda name: name)
+    monkeypatch.setattr("models.train.GROUPS", {"all": ("q.parquet",)})
+    monkeypatch.setattr("models.train.train", lambda *args, **kwargs: trained.append(1))
+    n = len(GAPPED)
+    quotes(tmp_path / "q.parquet", ts_ns=GAPPED, bid_px=[1.0] * n, ask_px=[2.0] * n)
+    command = ["--data", str(tmp_path), "--out", str(tmp_path / "m")]
+    assert main(command) == 1
+    said = capsys.readouterr().err
+    assert "V:S quote is 91.0 % complete, at least 99 % are needed" in said
+    assert "--allow-incomplete" in said
+    assert not trained
+    assert main([*command, "--completeness", "0.9"]) == 0
+    assert main([*command, "--allow-incomplete"]) == 0
+    assert len(trained) == 2

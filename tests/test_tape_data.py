@@ -4,10 +4,11 @@ import hashlib
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from operators.market.gate import Gate
-from schemas.reasons import Reason
+from schemas.kinds import Flag
 from tests.conftest import ROOT
 from venues.tape import TapeError, open_tapes
 
@@ -48,14 +49,16 @@ CROSSED = [  # counted by those who made the recordings
 
 
 @pytest.mark.parametrize(("name", "crossed"), CROSSED)
-def test_the_gate_rejects_the_crossed_quotes_and_nothing_else(data_path, name, crossed):
+def test_the_gate_flags_the_crossed_quotes_and_rejects_nothing(data_path, name, crossed):
     feed = open_tapes([data_path(name)])
     gate = Gate(feed.table.arrays(), 1)
     state, found = gate.initial(), 0
     for rows in feed.read(0, 100_000):
-        state, (_, rejected) = gate.step(state, rows)
-        assert set(rejected.reason.tolist()) <= {Reason.CROSSED_QUOTE}
-        found += rejected.seq.size
+        state, (accepted, rejected) = gate.step(state, rows)
+        assert rejected.seq.size == 0
+        flagged = accepted.flags & Flag.CROSSED != 0
+        assert np.array_equal(flagged, accepted.bid_px > accepted.ask_px)
+        found += int(np.count_nonzero(flagged))
     assert found == crossed
 
 

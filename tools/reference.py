@@ -21,7 +21,10 @@ import schemas
 from flows.meter import METRICS, STATES, STEP_ROWS, STEP_S
 from operators.features.registry import SETS
 from schemas import rows, signal_rows
+from schemas.calendars import Calendar
 from schemas.expectations import (
+    COMPLETE_FOR_BACKTEST,
+    COMPLETE_FOR_TRAINING,
     FLOAT_MAX,
     KINDS,
     Check,
@@ -31,6 +34,8 @@ from schemas.expectations import (
     suites,
     values_of,
 )
+from schemas.kinds import Kind
+from schemas.markets import OTHERS, SORTS, Sort
 from schemas.reasons import Reason
 from schemas.topics import TOPICS
 from venues.frames.registry import PARSERS
@@ -258,7 +263,8 @@ def expectations_page() -> str:
         "# What is expected of market rows",
         "",
         "One suite per kind of row and class of market: `event` are contracts that pay 0 or 1,",
-        "`plain` all others. A row that fails goes to `quarantine.v1` with the reason of the first",
+        "`loose` are markets whose quotes may cross ([sessions](sessions.md)), `plain` all others.",
+        "A row that fails goes to `quarantine.v1` with the reason of the first",
         "expectation that it fails. The gate of a running desk and `trifecta quality`, which runs",
         "Great Expectations, judge by the same suites.",
         "",
@@ -268,17 +274,17 @@ def expectations_page() -> str:
         "is `NULL_PRICE`, an infinite one `NOT_FINITE`, one below its bounds `NOT_POSITIVE` (a",
         "funding rate: `OUT_OF_RANGE`), one above them `OUT_OF_RANGE`.",
         "",
-        "| row | market | column | null | bounds |",
-        "| --- | --- | --- | --- | --- |",
+        "| row | market | column | null | where null | bounds |",
+        "| --- | --- | --- | --- | --- | --- |",
     ]
     for kind in KINDS:
-        same = values_of(kind, MarketClass.PLAIN) == values_of(kind, MarketClass.EVENT)
-        for group in [MarketClass.PLAIN] if same else MarketClass:
-            market = "any" if same else group.value
-            for name, value in values_of(kind, group).items():
+        for groups_alike, values in _alike(kind):
+            market = ", ".join(group.value for group in groups_alike)
+            market = "any" if len(groups_alike) == len(MarketClass) else market
+            for name, value in values.items():
                 if value.null is not Null.ALWAYS:
-                    null, bounds = value.null.value, _bounds(value)
-                    lines.append(_row(kind.name, market, f"`{name}`", null, bounds))
+                    cells = f"`{name}`", value.null.value, value.null_means, _bounds(value)
+                    lines.append(_row(kind.name, market, *cells))
     lines += [
         "",
         "## In which order it is asked",
@@ -296,9 +302,54 @@ def expectations_page() -> str:
         "gate remembers, as columns beside the row: the instrument's kind (0 if it is not in the",
         "table), the last accepted times of the source and of its symbol and kind, and why an",
         "earlier row of the same book message was refused. A snapshot's rows have no times to",
-        "keep. Columns of whole numbers are never null.",
+        "keep. Columns of whole numbers are never null. A crossed quote of a loose market passes",
+        "with the flag `CROSSED`; nobody takes it for a price.",
     ]
     return _page("schemas/expectations.py", lines)
+
+
+def sessions_page() -> str:
+    lines = [
+        "# Sessions and cadences",
+        "",
+        "By what the completeness of a recording is measured: when markets are open, and for how",
+        "long a row stands. The first line that names the venue holds.",
+        "",
+        *_prose(Sort),
+        "",
+        f"A backtest takes streams from {COMPLETE_FOR_BACKTEST:g} on, training from",
+        f"{COMPLETE_FOR_TRAINING:g} on.",
+        "",
+        "| markets | venues | open | rows stand | no rows, and nothing missing | crossed quotes |"
+        " because |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for sort in (*SORTS, OTHERS):
+        stands = ", ".join(f"{kind.name} {_span(s)}" for kind, s in sort.stale_s.items())
+        silent = ", ".join(kind.name for kind in Kind if kind in sort.silent)
+        if sort.together:
+            silent += ", together"
+        venues = ", ".join(f"`{venue}`" for venue in sorted(sort.venues))
+        crossed = "flagged" if sort.may_cross else "refused"
+        lines.append(_row(sort.name, venues, sort.calendar.name, stands, silent, crossed, sort.why))
+    lines += ["", "## Calendars", "", "In New York's time.", ""]
+    lines += ["| calendar | open |", "| --- | --- |"]
+    lines += [_row(one.name, one.value) for one in Calendar]
+    return _page("schemas/markets.py and schemas/calendars.py", lines)
+
+
+def _span(seconds: int) -> str:
+    return f"{seconds // 60} min" if seconds else "its own length"
+
+
+def _alike(kind: Kind) -> Iterator[tuple[list[MarketClass], dict[str, Value]]]:
+    """Classes of market in which a kind's columns hold the same."""
+    left = list(MarketClass)
+    while left:
+        values = values_of(kind, left[0])
+        alike = [group for group in left if values_of(kind, group) == values]
+        left = [group for group in left if group not in alike]
+        yield alike, values
 
 
 def _asked() -> Iterator[tuple[str, str, str]]:
@@ -309,15 +360,15 @@ def _asked() -> Iterator[tuple[str, str, str]]:
         floats = values_of(kind, group)
         for place, line in enumerate(lines):
             alone = line.column in floats or line.check is Check.NOT_NULL
-            if alone and not line.other and not line.where_null:
+            if alone and not line.other:
                 continue
             key = f"`{line.words}`", f"`{line.reason.name}`" if line.reason else "in the column"
             kinds.setdefault(key, []).append(
-                kind.name + (" of events" if group is MarketClass.EVENT else "")
+                kind.name + ("" if group is MarketClass.PLAIN else f" ({group.value})")
             )
             to_end[key] = max(to_end.get(key, 0), len(lines) - place)
     for key, names in sorted(kinds.items(), key=lambda found: -to_end[found[0]]):
-        plain = [name for name in names if name.removesuffix(" of events") == name] or names
+        plain = [name for name in names if "(" not in name] or names
         yield *key, "all" if len(names) == len(suites()) else ", ".join(plain)
 
 
@@ -369,6 +420,7 @@ PAGES = {
     "metrics.md": metrics_page,
     "venues.md": venues_page,
     "expectations.md": expectations_page,
+    "sessions.md": sessions_page,
     "../features.md": features_page,  # docs/features.md
 }
 

@@ -21,6 +21,7 @@ class SourceInfo:
     last_ns: int
     sha256: str  # of the file; of the settings for a simulated source
     book_depth: int = 0  # levels a side that a live book's subscription is cut to; 0: not cut
+    cadence_s: int = 0  # the longest bar of a tape whose quotes were made from bars, else 0
 
 
 class Feed(Protocol):

@@ -9,8 +9,7 @@ import pandas as pd
 import pyarrow as pa
 
 from operators.market.gate import Gate
-from schemas.expectations import KINDS, MarketClass, Seen, market_class
-from schemas.instruments import InstrumentKind
+from schemas.expectations import KINDS, MarketClass, Seen, of_class
 from schemas.kinds import Kind
 from schemas.rows import I8, U2, MarketRows, take, to_batch
 from venues.feed import Feed
@@ -31,11 +30,10 @@ class Slice:
     def frames(self) -> Iterator[tuple[Kind, MarketClass, Any]]:
         """The judged rows by suite, each as a frame in their order."""
         position = self.first + np.arange(self.rows.seq.size, dtype=np.int64)
-        event = self.seen.instrument_kind == InstrumentKind.EVENT
         for kind in KINDS:
             of_kind = self.rows.kind == kind
             for group in MarketClass:
-                wanted = of_kind & (event == (market_class(InstrumentKind.EVENT) is group))
+                wanted = of_kind & of_class(group, self.seen)
                 if wanted.any():
                     rows, seen = take(self.rows, wanted), take(self.seen, wanted)
                     yield kind, group, frame(rows, seen, position[wanted])

@@ -16,6 +16,11 @@ FIRST = 5  # positions of failing rows that are told
 INDEX = [POSITION, "source", "source_row"]  # what a failing row is called in the Data Docs
 SITE = "trifecta"
 LINE = "line"  # of a suite: what a result says it belongs to
+_OF = {
+    MarketClass.PLAIN: "",
+    MarketClass.EVENT: " of events",
+    MarketClass.LOOSE: " of loose markets",
+}
 
 
 @dataclass
@@ -114,7 +119,7 @@ class GreatExpectations:
 
 def suite_name(kind: Kind, group: MarketClass) -> str:
     """What a suite is called on pages and in tables."""
-    return kind.name.lower() + (" of events" if group is MarketClass.EVENT else "")
+    return kind.name.lower() + _OF[group]
 
 
 def failing_rows(kind: Kind, group: MarketClass, frame: Any) -> list[list[int]]:
@@ -135,7 +140,6 @@ def failing_rows(kind: Kind, group: MarketClass, frame: Any) -> list[list[int]]:
 def gx_expectation(declared: Expectation, line: int) -> Any:
     """The same as one of Great Expectations' own."""
     import great_expectations.expectations as library
-    from great_expectations.expectations.row_conditions import Column
 
     gxe: Any = library  # which does not say what it exports
     reason = "the column says it" if declared.reason is None else declared.reason.name
@@ -145,8 +149,6 @@ def gx_expectation(declared: Expectation, line: int) -> Any:
         "notes": f"{declared.words}: {reason}",
     }
     if declared.check is Check.NOT_NULL:
-        if declared.where_null:
-            plain["row_condition"] = Column(declared.where_null).is_null()
         return gxe.ExpectColumnValuesToNotBeNull(**plain)
     if declared.check is Check.NULL:
         return gxe.ExpectColumnValuesToBeNull(**plain)

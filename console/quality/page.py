@@ -33,6 +33,8 @@ def write_index(told: Mapping[str, Any], folder: Path, docs: str) -> None:
         f"<p>{told['rows_refused']:,} of {told['rows']:,} rows would be refused"
         f"{_counts(told['refused_by_reason'])}.</p>",
     ]
+    if told["crossed_kept"]:
+        parts.append(f"<p>Crossed, kept with a flag: {told['crossed_kept']:,} quotes.</p>")
     if told["quarantined"] is not None:
         n = sum(told["quarantined"].values())
         parts.append(f"<p>In quarantine: {n:,} rows{_counts(told['quarantined'])}.</p>")

@@ -13,8 +13,10 @@ from schemas.topics import QUARANTINE
 WINDOW_ROWS = 32_768
 
 
-def quarantined_rows(log: Log, table: InstrumentTable) -> MarketRows:
-    """Every row of `quarantine.v1` as of now, by receive time."""
+def quarantined_rows(
+    log: Log, table: InstrumentTable, *, from_ns: int | None = None, to_ns: int | None = None
+) -> MarketRows:
+    """Every row of `quarantine.v1` as of now with from_ns <= ts_recv_ns < to_ns, by that time."""
     inputs = [(QUARANTINE.name, lane) for lane in lanes_of(QUARANTINE, table)]
     reader = LaneReader(log, inputs, state=None, merge=False, ends=log.ends(inputs))
     parts = [empty(MarketRows)]
@@ -27,4 +29,7 @@ def quarantined_rows(log: Log, table: InstrumentTable) -> MarketRows:
     finally:
         reader.close()
     rows = concat(parts)
-    return take(rows, np.argsort(rows.ts_recv_ns, kind="stable"))
+    rows = take(rows, np.argsort(rows.ts_recv_ns, kind="stable"))
+    first = 0 if from_ns is None else int(np.searchsorted(rows.ts_recv_ns, from_ns))
+    last = rows.seq.size if to_ns is None else int(np.searchsorted(rows.ts_recv_ns, to_ns))
+    return take(rows, slice(first, max(first, last)))

@@ -42,6 +42,8 @@ def print_quality(
     share = f"{told['rows_refused']:,} of {told['rows']:,} rows would be refused"
     counted = _listed(told["refused_by_reason"])
     out.print(Text.assemble(verdict, share, counted, "."), soft_wrap=True)
+    if told["crossed_kept"]:
+        out.print(f"Crossed, kept with a flag: {told['crossed_kept']:,} quotes.", soft_wrap=True)
     if told["quarantined"] is not None:
         n = sum(told["quarantined"].values())
         out.print(f"In quarantine: {n:,} rows{_listed(told['quarantined'])}.", soft_wrap=True)
@@ -85,7 +87,7 @@ def _grouped(lines: Iterator[Finding]) -> Iterator[tuple[str, Finding]]:
 
     def like(each: Finding) -> tuple[Any, ...]:
         expectation = each.expectation
-        alone = expectation.words if each.unexpected else expectation.where_null
+        alone = expectation.words if each.unexpected else ""
         return expectation.check, expectation.reason, each.rows, alone
 
     for (check, _, _, alone), same in groupby(lines, like):

@@ -57,9 +57,10 @@ class Prices(ArrayOperator[PricesState]):
     -----
     In: MarketRows, shape (n,). Out: PriceRows and QuoteRows, shape (n,) each.
     A trade or quote of a known instrument is a tick. Where the instrument has quotes, its price is
-    the mid of the last valid quote: both sides finite and their mean positive (its logarithm is
-    taken). Any other quote makes the last one void until the next valid quote. Where it has none,
-    the price is that of the trade, and the spread is 0.
+    the mid of the last valid quote: both sides finite, the bid not above the ask, and their mean
+    positive (its logarithm is taken). Any other quote, one with Flag.CROSSED too, makes the last
+    one void until the next valid quote. Where it has none, the price is that of the trade, and the
+    spread is 0.
     Nulls: a tick without such a price changes no count and gives NO_TICK.
     Time: rows in log order; `ts_event_ns` is only passed on.
     Chunks: any split of the same rows gives the same bytes. State: 24 bytes per instrument.
@@ -110,7 +111,8 @@ def _walk(
         if has_quotes[k]:
             if kind == QUOTE:
                 middle = (bid_px[i] + ask_px[i]) / 2.0
-                valid = 0.0 < middle < np.inf  # False where a side is NaN or infinite
+                # False where a side is NaN or infinite
+                valid = 0.0 < middle < np.inf and bid_px[i] <= ask_px[i]
                 memory.bid[k] = bid_px[i] if valid else np.nan
                 memory.ask[k] = ask_px[i] if valid else np.nan
             bid, ask = memory.bid[k], memory.ask[k]

@@ -21,6 +21,7 @@ _TRADE, _QUOTE, _BOOK, _BAR = int(Kind.TRADE), int(Kind.QUOTE), int(Kind.BOOK), 
 _FUNDING, _INTEREST, _MARK = int(Kind.FUNDING), int(Kind.OPEN_INTEREST), int(Kind.MARK)
 _EVENT = int(InstrumentKind.EVENT)
 _LAST, _SNAPSHOT = int(Flag.MSG_LAST), int(Flag.SNAPSHOT)
+_CROSSED_FLAG = int(Flag.CROSSED)
 _OK, _NULL_PRICE, _NULL_TIME = int(Reason.OK), int(Reason.NULL_PRICE), int(Reason.NULL_TIME)
 _NOT_FINITE, _NOT_POSITIVE = int(Reason.NOT_FINITE), int(Reason.NOT_POSITIVE)
 _CROSSED, _OUT_OF_RANGE = int(Reason.CROSSED_QUOTE), int(Reason.OUT_OF_RANGE)
@@ -29,8 +30,9 @@ _RECV_BACK, _EVENT_BACK = int(Reason.RECV_REGRESSED), int(Reason.EVENT_REGRESSED
 
 
 _NOTHING = Seen(
-    np.zeros(0, np.uint8), np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.uint16)
-)
+    np.zeros(0, np.uint8), np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.uint16),
+    np.zeros(0, np.uint8), np.zeros(0, np.uint8),
+)  # fmt: skip
 
 
 class GateState(NamedTuple):
@@ -54,13 +56,14 @@ class Gate(ArrayOperator[GateState]):
     Notes
     -----
     In: MarketRows, shape (n,), in the feed's order. Out: two tables of MarketRows, accepted and
-    rejected, together the rows that came in; only `reason` is changed.
+    rejected, together the rows that came in; only `reason` is changed, and Flag.CROSSED set.
     Checks, in this order, the first that fails is the reason: one that the reader set; the symbol
     is in the table (UNKNOWN_SYMBOL); times are not negative (NULL_TIME) and before the year 2200
     (OUT_OF_RANGE); what the kind needs is there (NULL_PRICE) and finite (NOT_FINITE); prices are
     above zero and sizes not below (NOT_POSITIVE); the bid is not above the ask (CROSSED_QUOTE,
-    locked is fine); bars, rates, prices and sizes hold their bounds, and columns that the kind does
-    not use are null (OUT_OF_RANGE); the side is one (BAD_SIDE, a book level needs +1 or -1);
+    locked is fine; where `may_cross` of the table says so it passes with Flag.CROSSED, and is no
+    price to anybody); bars, rates, prices and sizes hold their bounds, and columns that the kind
+    does not use are null (OUT_OF_RANGE); the side is one (BAD_SIDE, a book level needs +1 or -1);
     `ts_recv_ns` does not go back in its source (RECV_REGRESSED); `ts_event_ns` does not in its
     symbol, source and kind (EVENT_REGRESSED). Rows of a book snapshot are excepted from the last
     two and do not count for them.
@@ -82,7 +85,8 @@ class Gate(ArrayOperator[GateState]):
         if sources < 1:
             raise ValueError(f"sources must be at least 1, was {sources}")
         self._base, self._count = instruments.base, instruments.n_of_lane
-        self._kind, self._sources = instruments.kind, sources
+        self._kind, self._may_cross = instruments.kind, instruments.may_cross
+        self._sources = sources
 
     def initial(self) -> GateState:
         shape = (self._kind.size, self._sources, _KINDS)
@@ -95,7 +99,9 @@ class Gate(ArrayOperator[GateState]):
     def step(
         self, state: GateState, rows: MarketRows
     ) -> tuple[GateState, tuple[MarketRows, MarketRows]]:
-        reason = self._reasons(state, rows, _NOTHING)
+        reason, mark = self._reasons(state, rows, _NOTHING)
+        if mark.any():
+            rows = rows._replace(flags=rows.flags | mark)
         bad = reason != _OK
         if not bad.any():
             return state, (rows, empty(MarketRows))
@@ -113,32 +119,46 @@ class Gate(ArrayOperator[GateState]):
             newest_recv_ns=np.full(n, NEVER_NS, np.int64),
             newest_event_ns=np.full(n, NEVER_NS, np.int64),
             message_reason=np.zeros(n, np.uint16),
+            may_cross=np.zeros(n, np.uint8),
+            mark=np.zeros(n, np.uint8),
         )
-        return state, (self._reasons(state, rows, seen), seen)
+        reason, mark = self._reasons(state, rows, seen)
+        return state, (reason, seen._replace(mark=mark))
 
-    def _reasons(self, state: GateState, rows: MarketRows, seen: Seen) -> U2:
-        reason = np.zeros(rows.seq.size, np.uint16)
-        found = _judge(state, rows, self._base, self._count, self._kind, seen, reason)
+    def _reasons(self, state: GateState, rows: MarketRows, seen: Seen) -> tuple[U2, U1]:
+        """Reason of each row, and the flag that it gets."""
+        reason, mark = np.zeros(rows.seq.size, np.uint16), np.zeros(rows.seq.size, np.uint8)
+        market = _Market(self._base, self._count, self._kind, self._may_cross)
+        found = _judge(state, rows, market, seen, reason, mark)
         if found >= 0:
             raise ValueError(
                 f"source must be in 0..{self._sources - 1}, was {rows.source[found]} in row {found}"
             )
-        return reason
+        return reason, mark
+
+
+class _Market(NamedTuple):
+    """What the gate asks of the instrument table."""
+
+    base: I4
+    n_of_lane: I4
+    kind: U1
+    may_cross: U1
 
 
 # Helpers take numbers, not the table: handing a tuple of 24 arrays over costs 0.5 us a call.
 @kernel
 def _quote(
-    bid: float, bid_qty: float, ask: float, ask_qty: float, is_event: bool, extra: bool
-) -> int:
-    no_bid, no_ask = math.isnan(bid), math.isnan(ask)
-    if (no_bid and no_ask) or ((no_bid or no_ask) and not is_event):
+    bid: float, bid_qty: float, ask: float, ask_qty: float, is_event: bool, may_cross: bool,
+    extra: bool,
+) -> int:  # fmt: skip
+    if (math.isnan(bid) or math.isnan(ask)) and not is_event:
         return _NULL_PRICE
     if math.isinf(bid) or math.isinf(ask) or math.isinf(bid_qty) or math.isinf(ask_qty):
         return _NOT_FINITE
     if bid <= 0.0 or ask <= 0.0 or bid_qty < 0.0 or ask_qty < 0.0:
         return _NOT_POSITIVE
-    if bid > ask:
+    if bid > ask and not may_cross:
         return _CROSSED
     limit = CHANCE_MAX if is_event else PRICE_MAX
     if extra or bid > limit or ask > limit or bid_qty > QTY_MAX or ask_qty > QTY_MAX:
@@ -212,11 +232,12 @@ def _any(a: float, b: float, c: float, d: float) -> bool:
 
 @kernel
 def _judge(
-    state: GateState, rows: MarketRows, base: I4, count: I4, kinds: U1, seen: Seen, reason: U2
+    state: GateState, rows: MarketRows, market: _Market, seen: Seen, reason: U2, mark: U1
 ) -> int:
-    """Fill `reason`, and `seen` if it is as long; gives the first row with an impossible source,
-    -1 if there is none.
+    """Fill `reason` and `mark`, and `seen` if it is as long, but for `seen.mark`; gives the first
+    row with an impossible source, -1 if there is none.
     """
+    base, count, kinds = market.base, market.n_of_lane, market.kind
     watched = seen.newest_recv_ns.size > 0
     for i in range(rows.seq.size):
         kind = rows.kind[i]
@@ -232,6 +253,7 @@ def _judge(
         if watched:
             if inside:
                 seen.instrument_kind[i] = kinds[at]
+                seen.may_cross[i] = market.may_cross[at]
             if inside and not snapshot:
                 seen.newest_recv_ns[i] = state.recv_ns[source]
                 seen.newest_event_ns[i] = state.event_ns[at, source, kind]
@@ -254,7 +276,8 @@ def _judge(
                 first, high, low = rows.open[i], rows.high[i], rows.low[i]
                 if kind == _QUOTE:
                     extra = _any(first, high, low, ref) or _any(price, qty, price, qty)
-                    why = _quote(bid, bid_qty, ask, ask_qty, is_event, extra)
+                    may_cross = market.may_cross[at] != 0
+                    why = _quote(bid, bid_qty, ask, ask_qty, is_event, may_cross, extra)
                 else:
                     extra = _any(bid, bid_qty, ask, ask_qty)
                     if kind == _BAR:
@@ -284,5 +307,7 @@ def _judge(
         if why == _OK and not snapshot:
             state.recv_ns[source] = rows.ts_recv_ns[i]
             state.event_ns[at, source, kind] = rows.ts_event_ns[i]
+        if why == _OK and kind == _QUOTE and rows.bid_px[i] > rows.ask_px[i]:
+            mark[i] = _CROSSED_FLAG
         reason[i] = why
     return -1

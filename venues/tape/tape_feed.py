@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from schemas.instruments import InstrumentTable
+from schemas.kinds import Kind
 from schemas.rows import MarketRows
 from venues.feed import SourceInfo, rebatch
 from venues.tape.discover import discover
@@ -152,4 +153,5 @@ def _info(one: Scan, n_rows: int) -> SourceInfo:
         first_ns=one.first_ts_ns or 0,
         last_ns=one.last_ts_ns,
         sha256=one.sha256,
+        cadence_s=max(one.intervals_s, default=0) if one.layout.kind == Kind.QUOTE else 0,
     )
