@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from flows import fused
+from flows.books import book_feeds
 from flows.chain import Chain
 from flows.control import ControlBox
 from flows.ingest import FeedSource
@@ -137,7 +138,7 @@ def run_desk(
         source = FeedSource(
             feed, batch_rows=batch_rows, control=control, speed=speed, progress=progress
         )
-        flow = fused.build(source, LaneSink(writer), chain, seen=written)
+        flow = fused.build(source, LaneSink(writer), chain, books=book_feeds(feed), seen=written)
         if run_dir is None:
             return run_flow(flow, recovery=None, epoch_interval=EPOCH)
         manifest = Manifest(

@@ -17,6 +17,7 @@ from flows.log.lane_sink import LaneSink
 from flows.log.message import Message
 from flows.log.stop import hushed
 from flows.parcel import Parcel
+from operators.market.books.keeper import BookFeeds
 from schemas.topics import (
     DECISIONS,
     FEATURES,
@@ -35,12 +36,13 @@ def build(
     sink: LaneSink,
     chain: Chain,
     *,
+    books: BookFeeds | None,
     seen: Callable[[Parcel, float], None],
 ) -> Dataflow:
     """The flow. `seen(parcel, seconds)` is told each finished batch and how long it took."""
     flow = Dataflow("desk")
     stream = op.input("tape", flow, source)
-    stream = ingest.steps(stream, chain.table, chain.n_sources)
+    stream = ingest.steps(stream, chain.table, chain.n_sources, books)
     stream = features.steps(stream, chain.table, chain.predictor)
     stream = decide.steps(stream, chain.table, chain.rules)
     stream = features.signal_steps(stream, chain.signals)

@@ -1,14 +1,15 @@
 """Ingest: source rows, through the quality gate, in order, with heartbeats.
 
-source -> gate -> (quarantine) -> control -> heartbeats -> ...
+source -> gate, books -> (quarantine) -> control -> heartbeats -> ...
 
 As a worker, the order of arrival is its own: see `flows.rounds`.
 
-rounds -> gate -> (quarantine) -> numbers -> market.v1
+rounds -> gate, books -> (quarantine) -> snapshots asked for, clocks -> numbers -> market.v1
 """
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from operator import attrgetter
 from time import monotonic, sleep
 from typing import NamedTuple
 
@@ -17,26 +18,30 @@ import numpy as np
 from bytewax.inputs import FixedPartitionedSource
 from bytewax.operators import KeyedStream
 
+from flows.books import book_feeds
 from flows.control import ControlBox
 from flows.log.lane_source import ALL
 from flows.log.stop import GracefulPart, hushed
 from flows.parcel import Parcel, ParcelStep, fill, whole
 from flows.rounds import Numbering
-from operators.market.gate import Gate
+from flows.venue_clocks import Clocked, ClockWatch
+from operators.market.books.keeper import BookFeeds
 from operators.market.heartbeats import Heartbeats, HeartbeatState
+from operators.market.intake import Intake
 from operators.market.sequencer import Sequencer
 from schemas.instruments import InstrumentTable
+from schemas.kinds import Flag
 from schemas.rows import MarketRows, concat, empty, take
-from venues.feed import Feed
+from venues.feed import Feed, LiveFeed
 
 NAP_S = 0.02  # while a paced source waits for its next row
 
 
 def steps(
-    stream: KeyedStream[Parcel], table: InstrumentTable, n_sources: int
+    stream: KeyedStream[Parcel], table: InstrumentTable, n_sources: int, books: BookFeeds | None
 ) -> KeyedStream[Parcel]:
-    """Gate, quarantine numbering, control rows and heartbeats."""
-    stream = gate_steps(stream, table, n_sources)
+    """Gate and books, quarantine numbering, control rows and heartbeats."""
+    stream = gate_steps(stream, table, Intake(table.arrays(), n_sources, books))
     beats = partial(
         ParcelStep,
         ClosingHeartbeats(table.lanes, table.active_lanes()),
@@ -47,22 +52,30 @@ def steps(
 
 
 def worker_steps(
-    stream: KeyedStream[Parcel], table: InstrumentTable, n_sources: int, numbering: Numbering
+    stream: KeyedStream[Parcel], feed: Feed | LiveFeed, numbering: Numbering, *, clocked: Clocked
 ) -> KeyedStream[Parcel]:
     """The same gate for rounds, which bring their heartbeats along."""
-    stream = gate_steps(stream, table, n_sources)
+    intake = Intake(feed.table.arrays(), len(feed.names), book_feeds(feed))
+    if isinstance(feed, LiveFeed):
+        intake.compile()  # no frame waits for that
+    stream = gate_steps(stream, feed.table, intake)
+    if isinstance(feed, LiveFeed):
+        stream = op.map_value("resync", stream, hushed(partial(_resync, feed)))
+        stream = op.map_value("clocks", stream, hushed(ClockWatch(feed, clocked)))
     return op.map_value("number", stream, hushed(numbering.number))
 
 
 def gate_steps(
-    stream: KeyedStream[Parcel], table: InstrumentTable, n_sources: int
+    stream: KeyedStream[Parcel], table: InstrumentTable, intake: Intake
 ) -> KeyedStream[Parcel]:
-    """What may enter the log, and the numbered rest."""
+    """What may enter the log, with the states of its books, and the numbered rest."""
     gate = partial(
         ParcelStep,
-        Gate(table.arrays(), n_sources),
+        intake,
         read=lambda parcel: parcel.market,
-        write=fill(market=lambda out: out[0], quarantine=lambda out: out[1]),
+        write=fill(
+            market=attrgetter("market"), quarantine=attrgetter("rejected"), lost=attrgetter("lost")
+        ),
     )
     number = partial(
         ParcelStep,
@@ -90,6 +103,7 @@ class Released(NamedTuple):
 
     rows: int = 0
     commands: int = 0
+    inside: bool = False  # the last row has others of its message behind it
 
 
 class FeedSource(FixedPartitionedSource[tuple[str, Parcel], Released]):
@@ -140,8 +154,8 @@ class _FeedPart(GracefulPart[tuple[str, Parcel], Released]):
     def poll(self) -> Iterable[tuple[str, Parcel]]:
         if self._done:
             raise StopIteration
-        rows, commands = self._released
-        control = self._source.control.due(rows, commands)
+        rows, commands, inside = self._released
+        control = None if inside else self._source.control.due(rows, commands)
         if control is not None:
             self._released = Released(rows, commands + control.seq.size)
             return [self._parcel(empty(MarketRows, 0), control)]
@@ -154,7 +168,8 @@ class _FeedPart(GracefulPart[tuple[str, Parcel], Released]):
         if n == 0:
             return []
         market = held if self._held is None else take(held, slice(0, n))
-        self._released = Released(rows + n, commands)
+        inside = not market.flags[-1] & Flag.MSG_LAST
+        self._released = Released(rows + n, commands, bool(inside))
         self._done = rows + n >= self._source.feed.n_rows
         self._source.control.released(market)
         self._source.progress(rows + n)
@@ -196,6 +211,15 @@ class _Pace:
             left_s = (int(rows.ts_recv_ns[0]) - now_ns) / 1e9 / self._speed
             sleep(min(left_s, NAP_S))
         return n
+
+
+def _resync(feed: LiveFeed, parcel: Parcel) -> Parcel:
+    """Books that lost a message on the way to the log, which their venue cannot know."""
+    if parcel.lost is not None:
+        for k in parcel.lost.tolist():
+            one = feed.table.instruments[k]
+            feed.resync(one.lane, one.symbol)
+    return parcel
 
 
 def _with_control(parcel: Parcel) -> MarketRows:

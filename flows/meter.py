@@ -33,6 +33,7 @@ STEP_ROWS = (1, 4, 16, 64, 256, 1024, 4096, 16384, 65536)
 
 _OWN = ("flow", "lanes")  # labels of every metric
 _PLACE = ("topic", "lane")
+_VENUE = ("venue",)
 _COUNTER, _GAUGE, _HISTOGRAM = "counter", "gauge", "histogram"
 
 
@@ -66,6 +67,24 @@ METRICS = (
     Described("trifecta_poll_age_seconds", _GAUGE, (), "Time since its loop last asked for rows."),
     Described("trifecta_state", _GAUGE, ("state",), "1 for what it is doing now, else 0."),
     Described("trifecta_errors_total", _COUNTER, (), "Errors; /healthz has the last one's text."),
+    Described(
+        "trifecta_venue_clock_offset_seconds",
+        _GAUGE,
+        _VENUE,
+        "Our clock minus a live venue's, the fastest row counting as 1 ms on its way.",
+    ),
+    Described(
+        "trifecta_venue_clock_drift_ppb",
+        _GAUGE,
+        _VENUE,
+        "By how much that grows, ns per second; from half a minute on.",
+    ),
+    Described(
+        "trifecta_venue_negative_latency_rows_total",
+        _COUNTER,
+        _VENUE,
+        "Rows that a venue stamped later than we did.",
+    ),
 )
 
 
@@ -101,6 +120,7 @@ class Meter(Collector):
         self._rate = _Rate()
         self._written: dict[tuple[str, int], tuple[int, int]] = {}  # rows, last seq
         self._lag: dict[tuple[str, int], int] = {}
+        self._clocks: dict[str, tuple[int, float, int]] = {}  # offset ns, drift ppb, negative rows
         self._step_s, self._step_rows = _Buckets(STEP_S), _Buckets(STEP_ROWS)
         self.registry = CollectorRegistry()
         self.registry.register(self)
@@ -136,6 +156,12 @@ class Meter(Collector):
         """Messages on the log that were not read yet; partitions not named stay as they were."""
         with self._lock:
             self._lag.update(messages)
+
+    def clocked(self, venue: str, offset_ns: int, drift_ppb: float, n_negative: int) -> None:
+        """A venue's clock was measured; rows of negative latency add up."""
+        with self._lock:
+            before = self._clocks.get(venue, (0, 0.0, 0))[2]
+            self._clocks[venue] = offset_ns, drift_ppb, before + n_negative
 
     def failed(self, what: str) -> None:
         """An error is counted. Until the loop polls again the worker is not healthy."""
@@ -232,6 +258,15 @@ class Meter(Collector):
             "trifecta_poll_age_seconds": {(): self._clock() - self._polled_s},
             "trifecta_state": {(state,): float(state == doing) for state in STATES},
             "trifecta_errors_total": {(): self._n_errors},
+            "trifecta_venue_clock_offset_seconds": {
+                (venue,): offset_ns / 1e9 for venue, (offset_ns, _, _) in self._clocks.items()
+            },
+            "trifecta_venue_clock_drift_ppb": {
+                (venue,): drift for venue, (_, drift, _) in self._clocks.items() if drift == drift
+            },
+            "trifecta_venue_negative_latency_rows_total": {
+                (venue,): n for venue, (_, _, n) in self._clocks.items()
+            },
         }
         return values[name]
 

@@ -14,7 +14,7 @@ from flows.place import Place
 from operators.arrays import Operator
 from operators.execution.orders import ORDER_FIELDS
 from operators.records import blank_records
-from schemas.rows import DecisionRows, FeatureRows, MarketRows, ProposalRows
+from schemas.rows import I8, DecisionRows, FeatureRows, MarketRows, ProposalRows
 from schemas.signal_rows import SignalRows, no_signals
 
 
@@ -29,6 +29,7 @@ class Parcel:
     control: MarketRows | None = None  # rows of the desk's own that stand behind the batch
     places: Mapping[int, Place] = field(default_factory=dict)  # of ingest behind it, by lane
     quarantine: MarketRows | None = None
+    lost: I8 | None = None  # instruments whose live feed has to bring a snapshot of its book
     features: FeatureRows | None = None
     signals: SignalRows = field(default_factory=no_signals)
     proposals: ProposalRows | None = None

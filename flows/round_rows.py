@@ -5,11 +5,16 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from flows.market_clock import MarketClock
-from schemas.kinds import Flag
+from operators.market.books.status import BookStatusRows, to_market
+from operators.market.books.words import BookReason, BookState
+from schemas.instruments import InstrumentTable
+from schemas.kinds import Flag, Kind
 from schemas.rows import MarketRows, empty, take
 from venues.feed import Feed, LiveFeed
 
 SECOND_NS = 1_000_000_000
+BOOK_ROWS = 480  # of a round with books: each row can make two of a book's state, and all of them,
+# with replies and heartbeats, must be one message
 
 
 class Due(NamedTuple):
@@ -97,9 +102,9 @@ class TapeRows:
         if self.clock.paced:
             due = int(np.searchsorted(held.ts_recv_ns, now_ns, side="right"))
         market = self._release(min(due, max_rows)) if due else empty(MarketRows)
-        if market.seq.size == n:  # there may be more: nothing may stand before it
+        if market.seq.size == n or market.seq.size < due:  # nothing may stand before what follows
             last_ns = int(market.ts_recv_ns[-1])
-            return Due(market, last_ns, last_ns)
+            return Due(market, last_ns, last_ns, _is_whole(market))
         return Due(market, now_ns, now_ns + 1)
 
     def end_ns(self) -> int | None:
@@ -116,6 +121,8 @@ class TapeRows:
     def _release(self, n: int) -> MarketRows:
         held = self._held
         assert held is not None
+        if n > BOOK_ROWS and (held.kind[:n] == Kind.BOOK).any():
+            n = BOOK_ROWS
         market = take(held, slice(0, n))
         market.seq[:] = np.arange(self.position, self.position + n)
         self.position += n
@@ -130,7 +137,8 @@ class LiveRows:
     ----------
     feed : LiveFeed
     log_ns : int or None
-        The latest time on the log; rows are stamped behind it, whatever the wall clock says.
+        The latest time on the log; rows are stamped behind it, whatever the wall clock says. Where
+        there is one, each book is gapped (RESTARTED) before anything else.
     now_ns : int
         The wall clock, read once: from here on real time counts.
     position : int
@@ -143,12 +151,13 @@ class LiveRows:
         self.position = position
         self._feed = feed
         self.clock = MarketClock(1.0, max(now_ns, log_ns or 0))
+        self._first = None if log_ns is None else _restarted(feed.table)
 
     def behind(self, max_rows: int) -> MarketRows | None:
         return None
 
     def due(self, max_rows: int) -> Due:
-        market = self._feed.take(max_rows)
+        market = self._take(min(max_rows, BOOK_ROWS))
         n = market.seq.size
         if n == 0:
             now_ns = self.clock.now_ns()
@@ -160,10 +169,9 @@ class LiveRows:
         market.ts_recv_ns[:] = np.maximum.accumulate(after_ns)
         last_ns = int(market.ts_recv_ns[-1])
         now_ns = max(self.clock.now_ns(), last_ns)
-        whole = bool(market.flags[-1] & Flag.MSG_LAST)
-        return Due(market, now_ns, now_ns + 1, whole) if whole else Due(
-            market, last_ns, last_ns, whole
-        )  # fmt: skip
+        if _is_whole(market):
+            return Due(market, now_ns, now_ns + 1)
+        return Due(market, last_ns, last_ns, whole=False)
 
     def end_ns(self) -> int | None:
         return None
@@ -173,3 +181,24 @@ class LiveRows:
 
     def close(self) -> None:
         self._feed.close()
+
+    def _take(self, max_rows: int) -> MarketRows:
+        first, self._first = self._first, None
+        if first is None:
+            return self._feed.take(max_rows)
+        first.ts_event_ns[:] = first.ts_recv_ns[:] = self.clock.now_ns()
+        return first
+
+
+def _is_whole(rows: MarketRows) -> bool:
+    """Whether the last row ends its message."""
+    return bool(rows.flags[-1] & Flag.MSG_LAST)
+
+
+def _restarted(table: InstrumentTable) -> MarketRows:
+    """A row of each book: what was sent meanwhile is gone, and the log may end inside a message."""
+    rows = empty(BookStatusRows, len(table.instruments))
+    rows.lane[:] = [one.lane for one in table.instruments]
+    rows.symbol[:] = [one.symbol for one in table.instruments]
+    rows.state[:], rows.reason[:] = BookState.GAP, BookReason.RESTARTED
+    return to_market(rows)

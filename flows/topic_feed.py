@@ -1,4 +1,4 @@
-"""A recorded log as a feed: its source rows alone, for a backtest of a recorded span.
+"""A recorded log as a feed: source rows and states of books, for a backtest of a recorded span.
 
 Left out are reports, operators' commands and heartbeats: the backtest makes its own.
 """
@@ -8,23 +8,25 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from flows.books import RECORDED
 from flows.log.api import Log
 from flows.log.errors import LogError
 from flows.log.lane_source import WAIT_S
 from flows.log.reader import ALWAYS_NS, LaneReader, merge_windows
 from flows.replay.extent import Recorded, market_now
 from schemas.instruments import InstrumentTable
+from schemas.kinds import Kind
 from schemas.rows import MarketRows, take
 from schemas.topics import MARKET
 from venues.feed import SourceInfo, rebatch
 
-KIND = "topic"  # of a source: numbers of rows that were refused at the time are missing
 WINDOW_ROWS = 32_768
 
 
 @dataclass(frozen=True)
 class TopicFeed:
-    """The source rows of `market.v1`, by (`ts_recv_ns`, lane, `seq`). See `venues.feed.Feed`.
+    """The source rows of `market.v1` and what stands there of their books, by (`ts_recv_ns`, lane,
+    `seq`). See `venues.feed.Feed`.
 
     `source` and `source_row` are those of the recorded run. Memory: one window of rows.
     """
@@ -51,7 +53,7 @@ class TopicFeed:
 
 
 def open_topic(log: Log, *, from_ns: int | None = None, to_ns: int | None = None) -> TopicFeed:
-    """The source rows of a recorded run, up to where its log ends now.
+    """The source rows and states of books of a recorded run, up to where its log ends now.
 
     Parameters
     ----------
@@ -68,8 +70,10 @@ def open_topic(log: Log, *, from_ns: int | None = None, to_ns: int | None = None
     run = market_now(log)
     first, last = from_ns or 0, ALWAYS_NS if to_ns is None else to_ns
     counts = np.zeros(len(run.record.sources), np.int64)
+    n_rows = 0
     for rows in _windows(log, run, first, last):
-        counts += np.bincount(rows.source, minlength=counts.size)
+        counts += np.bincount(rows.source[rows.source >= 0], minlength=counts.size)
+        n_rows += rows.seq.size
     if not counts.any():
         raise LogError(
             f"{MARKET.name} of run {run.record.run_id}: no source row stands in the span that was "
@@ -78,10 +82,11 @@ def open_topic(log: Log, *, from_ns: int | None = None, to_ns: int | None = None
     sources = [SourceInfo(**source) for source in run.record.sources]
     return TopicFeed(
         table=run.table,
-        n_rows=int(counts.sum()),
+        n_rows=n_rows,
         simulated=run.record.simulated,
         description=[
-            replace(each, kind=KIND, rows=int(n)) for each, n in zip(sources, counts, strict=True)
+            replace(each, kind=RECORDED, rows=int(n))
+            for each, n in zip(sources, counts, strict=True)
         ],
         log=log,
         run=run,
@@ -91,7 +96,7 @@ def open_topic(log: Log, *, from_ns: int | None = None, to_ns: int | None = None
 
 
 def _windows(log: Log, run: Recorded, from_ns: int, to_ns: int) -> Iterator[MarketRows]:
-    """Source rows inside the cut, in order."""
+    """Source rows and states of books inside the cut, in order."""
     inputs = [(MARKET.name, lane) for lane in run.table.active_lanes()]
     before_ns = min(to_ns, run.certain_before_ns(MARKET))
     reader = LaneReader(log, inputs, state=None, merge=True, ends=run.ends)
@@ -104,7 +109,8 @@ def _windows(log: Log, run: Recorded, from_ns: int, to_ns: int) -> Iterator[Mark
             rows = merge_windows(window)
             if rows.ts_recv_ns[0] >= before_ns:
                 return
-            wanted = (rows.source >= 0) & (rows.ts_recv_ns >= from_ns)
+            wanted = (rows.source >= 0) | (rows.kind == Kind.BOOK_STATUS)
+            wanted &= rows.ts_recv_ns >= from_ns
             mine = take(rows, wanted & (rows.ts_recv_ns < before_ns))
             mine.seq[:] = 0
             if mine.seq.size:

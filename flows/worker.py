@@ -153,7 +153,7 @@ def _ingest_flow(
 
     flow = Dataflow("ingest")
     stream = op.input("rounds", flow, source)
-    stream = ingest.worker_steps(stream, feed.table, len(feed.names), numbering)
+    stream = ingest.worker_steps(stream, feed, numbering, clocked=meter.clocked)
     op.output("log_out", op.map_value("encode", stream, hushed(messages_of)), sink)
     return flow
 

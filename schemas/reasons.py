@@ -26,10 +26,12 @@ class Reason(IntEnum):
     NULL_TIME = 8, "the row has no time"
     OUT_OF_RANGE = 9, "a value lies outside the bounds of its kind"
     BAD_SIDE = 10, "the side is not -1, 0 or +1"
+    SUPERSEDED = 11, "the book contains this message already"
     # the lane, any engine: 50 to 79
     WARMING_UP = 50, "too few rows yet for the features of this instrument"
     STALE_QUOTE = 51, "the instrument's last quote is older than its limit"
     NO_TWO_SIDED_QUOTE = 52, "the instrument has no valid bid and ask"
+    BOOK_UNHEALTHY = 53, "the venue's order book is not synced, or was wrong too often lately"
     # binary engine: 80 to 99
     BINARY_NOT_OFFERED = 80, "no binary contracts are offered on this instrument"
     BINARY_NO_SWING = 81, "no confirmed swing to draw retracements from"
@@ -50,6 +52,7 @@ class Reason(IntEnum):
     ARB_NOT_STRETCHED = 123, "the spread is near its mean"
     ARB_NOT_COMPRESSED = 124, "the spread has not been quiet before it moved"
     ARB_EDGE_BELOW_COST = 125, "the spread does not pay for both legs' costs"
+    ARB_SECOND_UNHEALTHY = 126, "the other venue's order book is not to be trusted"
     # portfolio and safety: 150 to 189
     NO_ENGINE = 150, "no engine can serve this instrument"
     HALTED = 151, "an operator's halt is in force"

@@ -29,9 +29,12 @@ class MarketRows(NamedTuple):
     """`market.v1`: everything that can influence a decision, one row per event.
 
     TRADE uses side (aggressor), price, qty. QUOTE uses bid_px, bid_qty, ask_px, ask_qty. BOOK uses
-    side (of the level), price, qty (0 removes), flags SNAPSHOT. BAR uses open, high, low, price
-    (close), qty (volume), and ref (interval in seconds). FUNDING uses price (rate, a fraction) and
-    ref (interval in seconds). OPEN_INTEREST uses qty. MARK uses price (mark), ref (index price).
+    side (of the level), price, qty (0 removes), flags SNAPSHOT, ref_id (a level: the venue's number
+    of the message that this one follows, where it says so; an order: its id). BOOK_STATUS uses code
+    (BookState), reason (BookReason), ref_id (snapshots so far), qty (levels evicted so far, where
+    told). BAR uses open, high, low, price (close), qty (volume), and ref (interval in seconds).
+    FUNDING uses price (rate, a fraction) and ref (interval in seconds). OPEN_INTEREST uses qty.
+    MARK uses price (mark), ref (index price).
     REPORT uses side, price, qty, ref (fee in the settle asset, positive is paid), ref_id
     (envelope), code, role, reason. CONTROL uses code. HEARTBEAT uses nothing more.
     """
@@ -44,10 +47,10 @@ class MarketRows(NamedTuple):
     ts_event_ns: I8
     ts_recv_ns: I8
     side: I1  # Side
-    code: U1  # ReportCode or Control
+    code: U1  # ReportCode, Control or BookState
     role: U1  # Role
-    reason: U2  # Reason
-    ref_id: I8  # envelope id of a report, else NO_ID
+    reason: U2  # Reason, or BookReason
+    ref_id: I8  # envelope id of a report, see above for books, else NO_ID
     price: F8
     qty: F8
     bid_px: F8

@@ -281,4 +281,3 @@ def busy_market(n: int, seed: int) -> MarketRows:
     rows_made.ts_event_ns[random_rows < 0.03] -= 40 * MS
     rows_made.symbol[random_rows > 0.998] = 7
     return rows_made
-

@@ -173,6 +173,10 @@ class RowBook:
         self.states: list[BookState] = []
         self._message: list[tuple[int, float, float]] = []
 
+    def forget_message(self) -> None:
+        """The rest of it will not come."""
+        self._message = []
+
     def row(self, rows: MarketRows, k: int) -> None:
         if rows.kind[k] == Kind.BOOK_STATUS:
             assert not self._message, "a status row inside a message"

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,12 @@ from flows.control import send_command
 from flows.log.embedded import EmbeddedLog
 from flows.log.errors import LogError
 from flows.replay import verify
+from operators.market.books.words import BookState
 from schemas.kinds import Control, Kind
+from schemas.rows import MarketRows
 from schemas.topics import DECISIONS, MARKET
 from tests.runs import EURUSD, digests, eurusd, run, table
+from venues.tape import open_tapes
 
 UNTIL = "2014-05-05T00:00:00Z"
 UNTIL_NS = 1_399_248_000_000_000_000
@@ -88,16 +92,41 @@ def test_a_stop_waits_for_a_snapshot_and_goes_on(
     assert (report["decision_digest"], report["ledger_digest"]) == undisturbed
 
 
-def _start(out: Path) -> "subprocess.Popen[str]":
+def test_a_kill_inside_a_message_of_a_book_changes_no_row(
+    data_path: Callable[[str], Path], tmp_path: Path
+) -> None:
+    tape = data_path("book/coinbase_BTC-USD_20180417T0055.parquet")
+    whole = run(open_tapes([tape]), profile="memory", batch_rows=8192, folder=tmp_path / "whole")
+    out = tmp_path / "run"  # its snapshot has 28,000 rows, a batch 64
+    process = _start(out, tape, "2030-01-01T00:00:00Z")
+    _wait_for_rows(process, out, beyond=100)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    log = EmbeddedLog(out / "log.sqlite")
+    before = table(log, MARKET, [0])
+    log.close()
+    assert before.seq.size
+    assert not (before.kind == Kind.BOOK_STATUS).any()  # it died inside the snapshot
+    _finish(out, tape, "2030-01-01T00:00:00Z")
+    log = EmbeddedLog(out / "log.sqlite")
+    rows, due = table(log, MARKET, [0]), table(whole.log, MARKET, [0])
+    for name in MarketRows._fields:
+        np.testing.assert_array_equal(getattr(rows, name), getattr(due, name), err_msg=name)
+    assert (rows.code[rows.kind == Kind.BOOK_STATUS] == BookState.UNPROVABLE).all()
+    assert np.count_nonzero(rows.kind == Kind.BOOK_STATUS) == 1
+    log.close()
+
+
+def _start(out: Path, tape: Path = EURUSD, until: str = UNTIL) -> "subprocess.Popen[str]":
     """Small batches, so that there is time to interfere."""
-    options = ["--tape", str(EURUSD), "--to", UNTIL, "--batch", "64", "--out", str(out), "--json"]
+    options = ["--tape", str(tape), "--to", until, "--batch", "64", "--out", str(out), "--json"]
     return subprocess.Popen(
         [*COMMAND, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
 
 
-def _finish(out: Path) -> dict[str, Any]:
-    process = _start(out)
+def _finish(out: Path, tape: Path = EURUSD, until: str = UNTIL) -> dict[str, Any]:
+    process = _start(out, tape, until)
     printed, said = process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 0, said
     report: dict[str, Any] = json.loads(printed)

@@ -11,6 +11,8 @@ import pytest
 
 from operators.fibonacci.arbitrage import FAST, MEAN, SLOW, VARIANCE, N
 from operators.governor.lane import Lane, LaneRules, LaneState
+from operators.market.books.health import BookHealth
+from operators.market.books.words import BookState
 from schemas.instruments import InstrumentKind, InstrumentTable
 from schemas.kinds import NO_SYMBOL, Control, Engine, Flag, Kind, ReportCode, Role
 from schemas.reasons import Reason
@@ -30,6 +32,7 @@ from tests.desk_cases import (
     heartbeat,
     instrument,
     lonely,
+    market,
     quote,
     reason_of,
     report,
@@ -528,6 +531,89 @@ def test_a_spread_is_learnt_from_the_rows_themselves() -> None:
     assert made["target_px"] == pytest.approx(np.mean([*seen, 0.8]) / 100.0, rel=1e-9)
     early = arbitrage(*rows[:500], venue(0, dear(0.8), 250.0), instruments=two, warm=False)
     assert early["reason"] == Reason.ARB_WARMING_UP
+
+
+# -- order books ----------------------------------------------------------------------------------
+
+S = BookState
+
+
+def status(seconds: float, state: BookState, symbol: int = 0) -> dict[str, Any]:
+    """A BOOK_STATUS row; NaN where a tick has prices."""
+    return dict(heartbeat(at(seconds), symbol=symbol, code=state), kind=Kind.BOOK_STATUS)
+
+
+GOOD, PULLED = Reason.OK, Reason.BOOK_UNHEALTHY
+# A gap costs a quarter: health passes 0.8 again 19.3 s behind it, and quoting returns 30 s later.
+# fmt: off
+BOOKS = [
+    # what                              states of the book                      tick at  reason
+    ("a market without a book",         [],                                         5.0, GOOD),
+    ("before the first snapshot",       [(1, S.RESYNC)],                            5.0, PULLED),
+    ("from the first snapshot on",      [(1, S.RESYNC), (2, S.SYNCED)],             5.0, GOOD),
+    ("what nobody can prove",           [(2, S.UNPROVABLE)],                        5.0, GOOD),
+    ("a gap",                           [(2, S.SYNCED), (4, S.GAP)],                5.0, PULLED),
+    ("silence",                         [(2, S.SYNCED), (4, S.STALE)],              5.0, PULLED),
+    ("crossed",                         [(2, S.SYNCED), (4, S.CROSSED)],            5.0, PULLED),
+    ("a halt",                          [(2, S.SYNCED), (4, S.HALTED)],             5.0, PULLED),
+    ("mended, and to be watched",       [(2, S.SYNCED), (4, S.GAP), (6, S.SYNCED)],
+                                                                                   53.3, PULLED),
+    ("30 s above 0.8",                  [(2, S.SYNCED), (4, S.GAP), (6, S.SYNCED)],
+                                                                                   53.4, GOOD),
+    ("as told again, then at once",     [(2, S.SYNCED), (4, S.GAP), (6, S.SYNCED), (54, S.SYNCED)],
+                                                                                   54.1, GOOD),
+    ("again a gap",                     [(2, S.SYNCED), (4, S.GAP), (6, S.SYNCED), (54, S.GAP)],
+                                                                                   59.0, PULLED),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(
+    ("states", "second", "reason"), [c[1:] for c in BOOKS], ids=[c[0] for c in BOOKS]
+)
+def test_no_engine_works_on_a_book_that_is_not_healthy(
+    states: list[tuple[float, BookState]], second: float, reason: Reason
+) -> None:
+    rows = [status(*each) for each in states]
+    made = run(ONE, *rows, tick(second, 150.0))
+    assert reason_of(made.reason[BINARY]) is reason
+    assert (reason_of(made.reason[SPOT]) is PULLED) == (reason is PULLED)
+    other = run(table(lonely(0), lonely(1)), *rows, tick(second, 150.0, symbol=1))
+    assert reason_of(other.reason[BINARY]) is GOOD  # a book is its own market's
+
+
+def test_the_other_leg_needs_a_healthy_book_too() -> None:
+    rows = [venue(1, 100.0), venue(2, 100.0), venue(0, dear(0.4), 2.0)]
+    for pulled, reason, second in (
+        ([1], GOOD, 2),
+        ([1, 2], Reason.ARB_SECOND_UNHEALTHY, NO_SYMBOL),
+    ):
+        told = [status(1.0, S.GAP, symbol) for symbol in pulled]
+        made = arbitrage(*rows[:2], *told, rows[2], pair=CALM)
+        assert (made["reason"], made["symbol_second"]) == (reason, second)
+
+
+def test_a_lane_pulls_what_the_health_of_books_says() -> None:
+    random = np.random.default_rng(3)
+    rows, second = [], 0.0
+    for _ in range(3000):
+        second += float(random.exponential(4.0))
+        if random.random() < 0.05:
+            state = S(random.choice([S.SYNCED] * 4 + list(S)))
+            rows.append(status(second, state))
+        else:
+            rows.append(tick(second, 150.0))
+    made = run(ONE, *rows)
+    binary = made.engine == BINARY
+    pulled = dict(zip(made.market_seq[binary], made.reason[binary] == PULLED, strict=True))
+    health = BookHealth(ONE.arrays())
+    _, told = health.step(health.initial(), market(*rows))
+    quoting, at_row = 1, 0
+    for seq in sorted(pulled):
+        while at_row < told.seq.size and told.seq[at_row] <= seq:
+            quoting, at_row = int(told.quoting[at_row]), at_row + 1
+        assert pulled[seq] == (not quoting), seq
+    assert 0.1 < np.mean(list(pulled.values())) < 0.9
 
 
 # -- the whole ------------------------------------------------------------------------------------

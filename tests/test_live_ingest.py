@@ -9,12 +9,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from flows.books import book_feeds
 from flows.encode import encode
 from flows.log.memory import MemoryLog
 from flows.log.stop import STOP
 from flows.rounds import rounds_on
 from operators.features.tier import Features
-from operators.market.gate import Gate
+from operators.market.books.words import BookReason, BookState
+from operators.market.intake import Intake
 from schemas.instruments import InstrumentTable
 from schemas.kinds import Flag, Kind
 from schemas.rows import MarketRows, take
@@ -22,6 +24,7 @@ from schemas.topics import MARKET
 from tests.live_cases import FAST, HANG_S, NAMES, RowBook, rules
 from tests.venue_server import VenueServer, made_up
 from tests.worker_desk import rows_of
+from venues.frames import PARSERS
 from venues.live import LIVE, LiveFeed
 
 CODE = "test"
@@ -44,6 +47,12 @@ def test_a_venue_goes_into_the_log_over_a_restart(venue: str) -> None:
         assert (books[True].bids, books[True].asks) == truth
         assert (books[False].bids, books[False].asks) == truth
     assert {Kind.BOOK, Kind.BOOK_STATUS, Kind.HEARTBEAT} <= {Kind(k) for k in rows.kind}
+    assert states(rows)[-1] == GOOD[venue]
+    first = take(second, slice(0, 1))  # the log may have ended inside a message
+    assert (first.kind, first.code, first.reason) == (
+        Kind.BOOK_STATUS, BookState.GAP, BookReason.RESTARTED,
+    )  # fmt: skip
+    assert BookState.SYNCED not in states(rows) or GOOD[venue] == BookState.SYNCED
     features = Features(table.arrays())
     _, made = features.step(features.initial(), rows)
     assert made.seq.size == rows.seq.size
@@ -52,7 +61,35 @@ def test_a_venue_goes_into_the_log_over_a_restart(venue: str) -> None:
     assert np.all(before & Flag.MSG_LAST)  # nothing of ours stands inside a venue's message
 
 
-def life(log: MemoryLog, server: VenueServer, *, n_frames: int) -> InstrumentTable:
+@pytest.mark.parametrize("venue", LIVE)
+def test_a_message_that_the_gate_refuses_brings_a_new_snapshot(venue: str) -> None:
+    script = made_up(venue, NAMES[venue][:1], 60)
+    log = MemoryLog()
+    with VenueServer(script) as server:
+        life(log, server, n_frames=60, spoil=30)
+    rows = rows_of(log, MARKET, 0)
+    lost = states(rows).index(BookState.GAP)
+    gap = int(np.flatnonzero(rows.kind == Kind.BOOK_STATUS)[lost])
+    assert rows.reason[gap] == BookReason.BAD_ROW
+    assert states(rows)[lost - 1] == states(rows)[-1] == GOOD[venue]
+    later = take(rows, slice(gap, None))
+    snapshots = (later.kind == Kind.BOOK) & (later.flags & Flag.SNAPSHOT != 0)
+    mended = np.flatnonzero((later.kind == Kind.BOOK_STATUS) & (later.code == GOOD[venue]))[0]
+    assert snapshots[:mended].any()
+
+
+GOOD = {
+    venue: BookState.SYNCED if PARSERS[venue].venue.proof.provable else BookState.UNPROVABLE
+    for venue in LIVE
+}
+
+
+def states(rows: MarketRows) -> list[BookState]:
+    return [BookState(code) for code in rows.code[rows.kind == Kind.BOOK_STATUS]]
+
+
+def life(log: MemoryLog, server: VenueServer, *, n_frames: int, spoil: int = -1) -> InstrumentTable:
+    """One life of ingest; behind the frame `spoil` a book row that comes loses its price."""
     """Ingest runs until the venue's frames stand on the log, and dies."""
     STOP.arm()
     venue = server.script.venue
@@ -64,8 +101,8 @@ def life(log: MemoryLog, server: VenueServer, *, n_frames: int) -> InstrumentTab
     writer = log.writer()
     source, numbering = rounds_on(log, writer, feed, speed=None, polled=lambda *told: None)
     part = source.build_part("rounds", "all", None)
-    gate = Gate(feed.table.arrays(), len(feed.names))
-    state = gate.initial()
+    intake = Intake(feed.table.arrays(), len(feed.names), book_feeds(feed))
+    state = intake.initial()
     first = rows_of(log, MARKET, 0)
     begun = 0 if isinstance(first, list) else first.seq.size
     played, end_s = 0, time.monotonic() + HANG_S
@@ -73,8 +110,14 @@ def life(log: MemoryLog, server: VenueServer, *, n_frames: int) -> InstrumentTab
         assert time.monotonic() < end_s, f"hangs; {feed.counts}"
         feed.wait(0.01)
         for _, parcel in part.next_batch():
-            state, (good, bad) = gate.step(state, parcel.market)
-            assert not bad.seq.size
+            changes = np.flatnonzero((parcel.market.kind == Kind.BOOK) & (played >= spoil >= 0))
+            if changes.size:
+                parcel.market.price[changes[-1]], spoil = np.nan, -1
+            state, (good, bad, lost) = intake.step(state, parcel.market)
+            assert (bad.seq.size > 0) == (changes.size > 0)
+            assert (lost.size > 0) == (changes.size > 0)
+            for _ in lost:
+                feed.resync(0, 0)
             done = numbering.number(replace(parcel, market=good))
             packed = {lane: place.pack() for lane, place in done.places.items()}
             writer.append(encode(MARKET, done.market, CODE, positions=packed.__getitem__))
@@ -96,6 +139,8 @@ def life(log: MemoryLog, server: VenueServer, *, n_frames: int) -> InstrumentTab
 def book_of(rows: MarketRows) -> RowBook:
     book = RowBook(10)
     for k in range(rows.seq.size):
+        if rows.kind[k] == Kind.BOOK_STATUS and rows.code[k] == BookState.GAP:
+            book.forget_message()  # its rest was refused
         if rows.symbol[k] == 0:
             book.row(rows, k)
     return book

@@ -94,6 +94,7 @@ def test_the_table_of_metrics_is_what_a_scrape_holds(meter: Meter) -> None:
     meter.read(1, T0)
     meter.wrote("features.v1", 0, 1, 0)
     meter.lagging({("market.v1", 0): 0})
+    meter.clocked("kraken", 1, 0.0, 0)
     families = {
         family.name: family
         for family in text_string_to_metric_families(generate_latest(meter.registry).decode())
@@ -268,3 +269,22 @@ def test_scrapes_while_the_flow_counts_see_one_moment_each(restless: None) -> No
     said = meter.snapshot()
     assert said["rows_read"] == said["rows_written"] == 4000
     assert scraped(meter)["trifecta_step_rows_count", ()] == 2000
+
+
+def test_clocks_of_venues_are_told_and_rows_of_negative_latency_add_up(meter: Meter) -> None:
+    meter.clocked("kraken", -1_270_000_000, math.nan, 3)
+    meter.clocked("bitstamp", 250_000, 12.5, 0)
+    assert ("trifecta_venue_clock_drift_ppb", (("venue", "kraken"),)) not in scraped(meter)
+    meter.clocked("kraken", -1_269_500_000, -40.0, 4)
+    found = scraped(meter)
+    told = {
+        (name, venue): found[f"trifecta_venue_{name}", (("venue", venue),)]
+        for name in ("clock_offset_seconds", "clock_drift_ppb", "negative_latency_rows_total")
+        for venue in ("kraken", "bitstamp")
+    }
+    assert told == {
+        ("clock_offset_seconds", "kraken"): -1.2695, ("clock_offset_seconds", "bitstamp"): 0.00025,
+        ("clock_drift_ppb", "kraken"): -40.0, ("clock_drift_ppb", "bitstamp"): 12.5,
+        ("negative_latency_rows_total", "kraken"): 7.0,
+        ("negative_latency_rows_total", "bitstamp"): 0.0,
+    }  # fmt: skip

@@ -24,6 +24,7 @@ from flows.log.stop import STOP
 from flows.log.writer import Writer
 from flows.place import Phase, Place
 from flows.rounds import rounds_on
+from operators.market.books.l2_state import BookTerms
 from operators.market.gate import Gate
 from schemas.kinds import Control, Flag, Kind
 from schemas.rows import MarketRows, concat, take
@@ -275,6 +276,7 @@ class Venue:
 
     def __init__(self, stamps_ns: list[int], *, per_message: int) -> None:
         self.table = feed().table
+        self.terms = BookTerms.full(len(self.table.instruments))
         n = len(stamps_ns)
         rows = take(next(feed().read(0, n)), slice(0, n))
         rows.ts_recv_ns[:] = stamps_ns
@@ -288,6 +290,9 @@ class Venue:
             self._rows, slice(max_rows, None)
         )  # fmt: skip
         return now
+
+    def resync(self, lane: int, symbol: int) -> None:
+        raise AssertionError("no row of it is refused")
 
     def close(self) -> None:
         pass

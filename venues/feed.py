@@ -6,6 +6,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from operators.market.books.l2_state import BookTerms
 from schemas.instruments import InstrumentTable
 from schemas.rows import MarketRows
 
@@ -64,11 +65,16 @@ class LiveFeed(Protocol):
     `take` gives what has arrived since the last call, without waiting: MarketRows with seq = 0 in
     order of receipt, `ts_recv_ns` the moment of receipt, the rows of one venue message together and
     its last one flagged MSG_LAST. A message longer than `max_rows` is cut; its rest comes first the
-    next time.
+    next time. Each instrument has a book, and BOOK_STATUS rows of the feed say how far it can be
+    trusted; `resync` brings a new snapshot of one that lost a message behind `take`.
     """
 
     @property
     def table(self) -> InstrumentTable: ...
+
+    @property
+    def terms(self) -> BookTerms:
+        """What each feed shows of its book, in the order of the table."""
 
     @property
     def names(self) -> list[str]:
@@ -81,6 +87,8 @@ class LiveFeed(Protocol):
     def description(self) -> list[SourceInfo]: ...
 
     def take(self, max_rows: int) -> MarketRows: ...
+
+    def resync(self, lane: int, symbol: int) -> None: ...
 
     def close(self) -> None: ...
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from console.report.books import BookStories
 from console.report.data import Curve, LedgerView, ModelInfo, RunData
 from console.report.sampler import PriceSampler
 from console.report.signals import WarmShares
@@ -104,6 +105,7 @@ def collect(log: Log) -> RunData:
         ledger_digest=ledger_digest,
         equity_end=None if view.equity is None else float(view.equity),
         latency_us=np.empty(0) if timing is None else timing.latency_us,
+        books=market.books.stories(),
         report_delay_ms=_report_delays(log, table, market.reports)
         if record.topology == "split"
         else np.empty(0),
@@ -151,6 +153,7 @@ class _Market:
     """`market.v1`, folded."""
 
     sampler: PriceSampler
+    books: BookStories
     rows: int = 0  # from the sources; our own rows are not counted
     ticks: int = 0
     resumes: int = 0
@@ -221,13 +224,14 @@ def _market(
     log: Log, table: InstrumentTable, sources: int, last: tuple[int, int] | None
 ) -> _Market:
     """One pass in the order of the run; `last` is the row of the last decision."""
-    found = _Market(PriceSampler(len(table.instruments)))
+    found = _Market(PriceSampler(len(table.instruments)), BookStories(table))
     found.span_ns = np.tile(np.array([FAR_AHEAD_NS, LONG_AGO_NS]), (sources, 1))
     prices = Prices(table.arrays())
     state = prices.initial()
     for window in _windows(log, MARKET, table.lanes, merge=True):
         rows: MarketRows = merge_windows(window)
         _count(found, rows)
+        found.books.add(rows)
         for part in _parted(rows, last):
             state, (ticks, _) = prices.step(state, part)
             found.sampler.add(table_row=ticks.k, ts_recv_ns=part.ts_recv_ns, mid=ticks.mid)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from console.report.books import BookStory
 from operators.ledger.book import Book
 from operators.ledger.journal import JournalRow
 from schemas.instruments import InstrumentTable
@@ -80,6 +81,8 @@ class RunData:
         None where it was not computed.
     equity_end : float or None
         Marked equity after the last row, desk currency; None takes the last decision's.
+    books : sequence of BookStory
+        Instruments with an order book, in the order of the table.
     latency_us : float64, shape (n,)
         Time from a row to its decision, microseconds; a sample, ascending, may be empty.
     report_delay_ms : float64, shape (n,)
@@ -122,6 +125,7 @@ class RunData:
     marks: Curve | None = None
     ledger: LedgerView | None = None
     equity_end: float | None = None
+    books: Sequence[BookStory] = ()
     latency_us: F8 = field(default_factory=lambda: np.empty(0))
     report_delay_ms: F8 = field(default_factory=lambda: np.empty(0))
     signals: Mapping[str, float | None] = field(default_factory=dict)

@@ -8,6 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from console.report.books import troubles
 from console.report.data import RunData
 from console.report.latency import percentiles
 from console.report.metrics import (
@@ -75,6 +76,7 @@ def build_report(data: RunData, trips: Sequence[Trip] | None = None) -> Report:
         "rows_quarantined": data.rows_quarantined,
         "quarantine": {reason: dict(found) for reason, found in data.quarantine.items()},
         "quarantine_first": {r: dict(found) for r, found in data.quarantine_first.items()},
+        "books": [story.report() for story in data.books],
         "ticks": data.ticks,
         "wall_s": data.wall_s,
         "ticks_per_s": ticks / data.wall_s if data.wall_s > 0.0 else None,
@@ -210,6 +212,9 @@ def _warnings(data: RunData, report: Report) -> list[str]:
         found.append(f"{share:.0%} of the rows were refused and are in quarantine; see why below.")
     elif data.rows and not data.ticks:
         found.append("The tapes hold no quotes and no trades, so there was nothing to decide on.")
+    books = troubles(data.books)
+    if books is not None:
+        found.append(books)
     if report["non_trades"].get(Reason.DRAWDOWN_STOP.name):
         found.append("The desk stopped itself: " + Reason.DRAWDOWN_STOP.text + ".")
     if any(math.isnan(engine["pnl"]) for engine in report["engines"].values()):

@@ -11,6 +11,7 @@ from operators.fibonacci.binary import binary_signal
 from operators.fibonacci.spot import rotate_target, spot_signal
 from operators.governor.choice import preferred_engine, rank_of
 from operators.governor.confidence import kelly_binary, pooled, reversion_confidence
+from operators.market.books.health import HEALTH_FIELDS, PENALTY_TABLE, is_pulled, judge
 from operators.records import (
     InstrumentRecords,
     Record,
@@ -28,6 +29,7 @@ from schemas.reasons import Reason
 from schemas.rows import FeatureRows, ProposalRows
 
 TRADE, QUOTE, REPORT = int(Kind.TRADE), int(Kind.QUOTE), int(Kind.REPORT)
+BOOK_STATUS = int(Kind.BOOK_STATUS)
 CONTROL, HEARTBEAT, PROPOSAL = int(Kind.CONTROL), int(Kind.HEARTBEAT), int(Kind.PROPOSAL)
 BINARY, SPOT, ARBITRAGE = int(Engine.BINARY), int(Engine.SPOT), int(Engine.ARBITRAGE)
 MSG_LAST = int(Flag.MSG_LAST)
@@ -52,7 +54,7 @@ TICK_FIELDS = {
     "window_std_slow": "<f8",
     "n_ticks": "<f8",
     "p_up": "<f8",
-}
+} | HEALTH_FIELDS  # of its order book
 
 
 class LaneRules(NamedTuple):
@@ -105,7 +107,12 @@ class Lane(ArrayOperator[LaneState]):
     their last evaluation have nothing new to decide and are left out. With cadence 0 each tick
     evaluates its own instrument, that tick included.
     Nulls: features may be NaN; then the evaluation says WARMING_UP.
-    State: 170 + 192 bytes per instrument. Errors: none; bad rows never get here.
+    Books: BOOK_STATUS rows carry the health of a venue's order book. Where it forbids quoting (see
+    `operators.market.books.health`), all engines are refused with BOOK_UNHEALTHY: each of them
+    fills at that venue, whatever its price came from, and what hides from the book (a lost
+    connection, a halt) is not in quotes either. The other leg of a pair must be healthy as well.
+    Instruments without any status row have no book, and are not asked for one.
+    State: 226 + 192 bytes per instrument. Errors: none; bad rows never get here.
     """
 
     def __init__(self, instruments: InstrumentArrays, rules: LaneRules) -> None:
@@ -178,6 +185,8 @@ def lane_row(
         to.reason, to.ref_id = row.reason, row.ref_id
         to.price, to.qty, to.ref = row.price, row.qty, row.ref
         n += 1
+    elif kind == BOOK_STATUS and row.code < PENALTY_TABLE.size:
+        judge(state.ticks[base + row.symbol], row.code, row.ts_recv_ns, PENALTY_TABLE)
     return n
 
 
@@ -286,6 +295,8 @@ def _common_gate(rules: LaneRules, state: LaneState, row: Record, k: int) -> int
         or math.isnan(last.window_std_slow)
     ):
         return Reason.WARMING_UP.value
+    if is_pulled(last, row.ts_recv_ns):
+        return Reason.BOOK_UNHEALTHY.value
     if row.ts_recv_ns - last.ts_recv_ns > rules.quote_age_ns_max:
         return Reason.STALE_QUOTE.value
     if not (last.bid_px > 0.0 and last.ask_px > 0.0 and last.atr > 0.0):
@@ -366,6 +377,10 @@ def _propose_arbitrage(
             break
         there = state.ticks[other]
         if not (there.bid_px > 0.0 and there.ask_px > 0.0):
+            continue
+        if is_pulled(there, now_ns):
+            if chosen < 0:
+                reason = Reason.ARB_SECOND_UNHEALTHY.value
             continue
         if now_ns - there.ts_recv_ns > rules.quote_age_ns_max:
             if chosen < 0:

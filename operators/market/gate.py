@@ -99,14 +99,17 @@ class Gate(ArrayOperator[GateState]):
     def step(
         self, state: GateState, rows: MarketRows
     ) -> tuple[GateState, tuple[MarketRows, MarketRows]]:
-        reason, mark = self._reasons(state, rows, _NOTHING)
-        if mark.any():
-            rows = rows._replace(flags=rows.flags | mark)
+        rows, reason = self.mark(state, rows)
         bad = reason != _OK
         if not bad.any():
             return state, (rows, empty(MarketRows))
         rejected = take(rows, bad)._replace(reason=reason[bad])
         return state, (take(rows, ~bad), rejected)
+
+    def mark(self, state: GateState, rows: MarketRows) -> tuple[MarketRows, U2]:
+        """The rows with the gate's own flags, and the reason of each; the state is as by `step`."""
+        reason, flags = self._reasons(state, rows, _NOTHING)
+        return rows._replace(flags=rows.flags | flags) if flags.any() else rows, reason
 
     def judge(self, state: GateState, rows: MarketRows) -> tuple[GateState, tuple[U2, Seen]]:
         """As `step`, but gives the reason of each row, and what was remembered when it was judged:

@@ -53,6 +53,7 @@ class Counts:
     broken: int = 0  # book messages that could not be read
     frozen: int = 0  # books that stayed silent while their markets traded
     crossed: int = 0  # books that stayed crossed
+    spoiled: int = 0  # book messages that the quality gate refused
     snapshots: int = 0
     too_old: int = 0  # snapshots that did not reach the changes held
     asked: int = 0  # snapshots asked for because a book was lost
@@ -119,6 +120,11 @@ class Connection:
         """What the top of a book was after a message."""
         watch = self._watches[book]
         (watch.crossed if crossed else watch.uncrossed)(at_ns)
+
+    def spoiled(self, book: int, at_ns: int) -> None:
+        """A message of a book was refused by who took it."""
+        self.counts.spoiled += 1
+        self._lose(book, at_ns, BookEvent.GAP, BookReason.BAD_ROW)
 
     def look(self, now_ns: int) -> None:
         """Do what is due by now; call it often."""

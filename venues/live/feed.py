@@ -173,6 +173,11 @@ class LiveFeed:
         self._thread.start()
         return self._held is not None or self._handover.wait(timeout_s)
 
+    def resync(self, lane: int, symbol: int) -> None:
+        """The book lost a message behind `take`: gap it, and ask the venue for a snapshot."""
+        k, book, _ = self._index.of_place[lane, symbol]
+        self._connections[k].spoiled(book, self._stamp(self._clock.now_ns()))
+
     def close(self) -> None:
         """End all connections. What was not taken is gone."""
         self._thread.stop()

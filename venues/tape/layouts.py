@@ -34,7 +34,8 @@ LAYOUTS = (
     Layout(
         "book", Kind.BOOK, frozenset({"is_snapshot"}),
         {**_KEY, "side": WHOLE, "price": NUMBER, "size": NUMBER, "is_snapshot": FLAG},
-        {"seq": WHOLE, "recv_ns": TIME}, ("price",), (),  # old orders keep lots of other days
+        {"seq": WHOLE, "prev_seq": WHOLE, "recv_ns": TIME},
+        ("price",), (),  # old orders keep lots of other days
     ),
     Layout(
         "trades", Kind.TRADE, frozenset({"price", "size", "side"}),

@@ -162,6 +162,9 @@ class Stream:
         if "seq" in layout.optional:
             number, given = integers(batch, "seq")
             columns["venue_seq"] = number if given is None else np.where(given, number, -1)
+        if "prev_seq" in layout.optional:
+            number, given = integers(batch, "prev_seq")
+            columns["ref_id"] = number if given is None else np.where(given, number, NO_ID)
         if "is_snapshot" in layout.columns:
             columns["flags"] = booleans(batch, "is_snapshot") * np.uint8(Flag.SNAPSHOT)
         columns["reason"] = reason

@@ -7,7 +7,7 @@ import numpy as np
 
 from operators.arrays import F8, I2, I4, I8, U1, ArrayOperator, kernel
 from operators.market.books.words import BookState
-from operators.records import Records, blank_records
+from operators.records import Record, Records, blank_records
 from schemas.instruments import InstrumentArrays
 from schemas.kinds import Kind
 from schemas.rows import MarketRows, concat, empty, take
@@ -29,6 +29,7 @@ PENALTY = {  # what entering a state costs; a gap and its resync are one inciden
     S.UNPROVABLE: 0.0,
 }
 HEALTH_FIELDS = {
+    "told": "<i8",  # 1: there was a status row, so the feed has a book
     "state": "<i8",  # BookState
     "burden": "<f8",  # penalties so far, faded to since_ns
     "since_ns": "<i8",
@@ -40,7 +41,7 @@ NEVER_NS = np.iinfo(np.int64).max
 
 _STATUS = int(Kind.BOOK_STATUS)
 _SYNCED, _UNPROVABLE = int(S.SYNCED), int(S.UNPROVABLE)
-_PENALTY = np.array([PENALTY[state] for state in S])
+PENALTY_TABLE = np.array([PENALTY[state] for state in S])  # for kernels
 _AT, _MADE = 0, 1  # a cursor: the next row, rows made so far
 
 
@@ -79,7 +80,9 @@ class BookHealth(ArrayOperator[HealthState]):
     halved every HALF_LIFE_NS, not below 0. A stale book says so in a status row of its own.
     Quoting begins with the first sync, if health allows, stops below STOP_BELOW, and returns when
     health has been above RETURN_ABOVE for RETURN_AFTER_NS: at the first row from then on.
-    Chunks: any split gives the same bytes. State: 48 bytes per instrument.
+    Chunks: any split gives the same bytes. State: 56 bytes per instrument.
+    `judge` and `is_pulled` are the same for one book, for stages that have no use for rows: a lane
+    asks when it evaluates.
     """
 
     def __init__(self, instruments: InstrumentArrays) -> None:
@@ -103,7 +106,7 @@ class BookHealth(ArrayOperator[HealthState]):
         while cursor[_AT] < rows.seq.size or not parts:
             out = empty(HealthRows, size)
             cursor[_MADE] = 0
-            _fold(self._known, _PENALTY, state, used, cursor, out)
+            _fold(self._known, PENALTY_TABLE, state, used, cursor, out)
             parts.append(take(out, slice(0, int(cursor[_MADE]))))
         return state, concat(parts)
 
@@ -121,16 +124,52 @@ class _Rows(NamedTuple):
 @kernel
 def health(state: HealthState, k: int, now_ns: int) -> float:
     """Health of book `k` at a time of our clock, not before its last status row."""
-    book = state.of[k]
-    if book.state != _SYNCED and book.state != _UNPROVABLE:
-        return 0.0
-    return float(max(0.0, 1.0 - book.burden * _fade(now_ns - book.since_ns)))
+    return _health(state.of[k], now_ns)
 
 
 @kernel
 def may_quote(state: HealthState, k: int) -> bool:
     """Whether the desk may quote on book `k`, as of the last row."""
     return bool(state.of[k].quoting)
+
+
+@kernel
+def is_pulled(book: Record, now_ns: int) -> bool:
+    """Whether a feed has a book and nobody may quote on it, at a time not before its last row."""
+    return bool(book.told and not book.quoting and now_ns < book.return_ns)
+
+
+@kernel
+def judge(book: Record, status: int, now_ns: int, penalty: F8) -> None:
+    """A status row says in which state a book is. `book` has HEALTH_FIELDS, among others maybe."""
+    if book.told == 0:
+        book.told, book.return_ns = 1, NEVER_NS
+    if now_ns >= book.return_ns:
+        book.quoting, book.return_ns = 1, NEVER_NS
+    if status == book.state:  # a further snapshot: what quoting waits for goes on
+        return
+    book.burden = book.burden * _fade(now_ns - book.since_ns) + penalty[status]
+    book.state, book.since_ns, book.return_ns = status, now_ns, NEVER_NS
+    found = _health(book, now_ns)
+    if book.quoting and found < STOP_BELOW:
+        book.quoting, book.stopped = 0, 1
+    if book.quoting or (status != _SYNCED and status != _UNPROVABLE):
+        return
+    if not book.stopped and found >= STOP_BELOW:
+        book.quoting = 1
+        return
+    wait_ns = 0
+    if found <= RETURN_ABOVE:
+        halvings = math.log(book.burden / (1.0 - RETURN_ABOVE)) / math.log(2.0)
+        wait_ns = math.ceil(halvings * HALF_LIFE_NS)
+    book.return_ns = now_ns + wait_ns + RETURN_AFTER_NS
+
+
+@kernel
+def _health(book: Record, now_ns: int) -> float:
+    if book.state != _SYNCED and book.state != _UNPROVABLE:
+        return 0.0
+    return float(max(0.0, 1.0 - book.burden * _fade(now_ns - book.since_ns)))
 
 
 @kernel
@@ -163,33 +202,10 @@ def _fold(
         if rows.code[i] >= penalty.size:
             continue
         k = base[lane] + symbol
-        _judge(state, k, rows.code[i], now_ns, penalty)
+        judge(state.of[k], int(rows.code[i]), now_ns, penalty)
+        state.next_ns[0] = min(state.next_ns[0], state.of[k].return_ns)
         _emit(known, state, k, rows, i, cursor, out)
     cursor[_AT] = rows.kind.size
-
-
-@kernel
-def _judge(state: HealthState, k: int, status: int, now_ns: int, penalty: F8) -> None:
-    """A book is in another state."""
-    book = state.of[k]
-    if status == book.state:  # a further snapshot: what quoting waits for goes on
-        return
-    book.burden = book.burden * _fade(now_ns - book.since_ns) + penalty[status]
-    book.state, book.since_ns, book.return_ns = status, now_ns, NEVER_NS
-    found = health(state, k, now_ns)
-    if book.quoting and found < STOP_BELOW:
-        book.quoting, book.stopped = 0, 1
-    if book.quoting or (status != _SYNCED and status != _UNPROVABLE):
-        return
-    if not book.stopped and found >= STOP_BELOW:
-        book.quoting = 1
-        return
-    wait_ns = 0
-    if found <= RETURN_ABOVE:
-        halvings = math.log(book.burden / (1.0 - RETURN_ABOVE)) / math.log(2.0)
-        wait_ns = math.ceil(halvings * HALF_LIFE_NS)
-    book.return_ns = now_ns + wait_ns + RETURN_AFTER_NS
-    state.next_ns[0] = min(state.next_ns[0], book.return_ns)
 
 
 @kernel

@@ -186,6 +186,17 @@ def lose(book: Record, reason: int) -> None:
 
 
 @kernel
+def carries_on(book: Record, loading: bool, venue_seq: int, source: int, source_row: int) -> bool:
+    """Whether a row can be of the message that the book is in."""
+    return bool(
+        book.venue_seq == venue_seq
+        and book.source == source
+        and (book.loading != 0) == loading
+        and (source_row < 0 or source_row == book.source_row + 1)
+    )
+
+
+@kernel
 def take_level(
     state: L2State,
     terms: BookTerms,
@@ -209,12 +220,7 @@ def take_level(
     if is_tight(state.sides[s], levels_max):
         return ROOM
     loading = flags & _SNAPSHOT != 0
-    if book.open and (
-        book.venue_seq != venue_seq
-        or book.source != source
-        or (book.loading != 0) != loading
-        or (source_row >= 0 and source_row != book.source_row + 1)
-    ):
+    if book.open and not carries_on(book, loading, venue_seq, source, source_row):
         lose(book, _UNFINISHED)
     if not book.open:
         book.open, book.broken, book.loading = 1, 0, 1 if loading else 0

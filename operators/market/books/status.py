@@ -57,8 +57,8 @@ _SYNCED, _UNPROVABLE, _HALTED = int(S.SYNCED), int(S.UNPROVABLE), int(S.HALTED)
 _STALE, _CROSSED_STATE = int(S.STALE), int(S.CROSSED)
 _SNAPSHOT, _MESSAGE, _ALIVE = int(E.SNAPSHOT), int(E.MESSAGE), int(E.ALIVE)
 _GOES_STALE, _CROSSED = int(E.STALE), int(E.CROSSED)
-_NEXT = np.array([[NEXT[s].get(e, s) for e in E] for s in S], np.int64)
-_REASON = np.array([REASON.get(e, BookReason.OK) for e in E], np.int64)
+NEXT_TABLE = np.array([[NEXT[s].get(e, s) for e in E] for s in S], np.int64)  # for kernels
+REASON_TABLE = np.array([REASON.get(e, BookReason.OK) for e in E], np.int64)
 _AT, _MADE = 0, 1  # a cursor: the next row, rows made so far
 
 
@@ -138,7 +138,7 @@ class BookStatus(ArrayOperator[StatusState]):
         while cursor[_AT] < rows.lane.size or not parts:
             out = empty(BookStatusRows, rows.lane.size + self._fresh_ns.size + 1)
             cursor[_MADE] = 0
-            _fold(known, _NEXT, _REASON, state, rows, cursor, out)
+            _fold(known, NEXT_TABLE, REASON_TABLE, state, rows, cursor, out)
             parts.append(take(out, slice(0, int(cursor[_MADE]))))
         return state, concat(parts)
 
@@ -178,6 +178,13 @@ def to_market(rows: BookStatusRows) -> MarketRows:
         lane=rows.lane, symbol=rows.symbol, ts_event_ns=rows.ts_event_ns,
         ts_recv_ns=rows.ts_recv_ns, code=rows.state, reason=rows.reason, ref_id=rows.epoch,
     )  # fmt: skip
+
+
+@kernel
+def next_state(table: I8, before: int, event: int, provable: bool) -> int:
+    """What an event makes of a state, by NEXT_TABLE."""
+    after = table[before, event]
+    return _UNPROVABLE if after == _SYNCED and not provable else after
 
 
 @kernel
@@ -249,9 +256,7 @@ def _happen(
 ) -> None:
     """One event of one book."""
     book, before = state.of[k], state.of[k].state
-    after = table[before, event]
-    if after == _SYNCED and not known.provable[k]:
-        after = _UNPROVABLE
+    after = next_state(table, before, event, known.provable[k] != 0)
     snapshot = event == _SNAPSHOT and before != _HALTED
     if after == before and not snapshot:
         return

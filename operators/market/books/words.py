@@ -56,6 +56,7 @@ class BookReason(IntEnum):
     OPERATOR = 239, "an operator halted or resumed the venue"
     RESTARTED = 240, "the program was restarted inside a message"
     CLOCK_JUMP = 241, "this computer's clock was set; the book is as it was before"
+    EVICTED = 242, "levels were dropped for want of room; the book is as it was before"
 
 
 class OrderAction(IntEnum):

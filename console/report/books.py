@@ -1,0 +1,128 @@
+"""How far each order book of a run could be trusted, from the status rows on its log."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from operators.market.books.words import BookState
+from schemas.instruments import InstrumentTable
+from schemas.kinds import Kind
+from schemas.rows import MarketRows, take
+
+_GOOD = (BookState.SYNCED, BookState.UNPROVABLE)
+
+
+@dataclass(frozen=True)
+class BookStory:
+    """One book of a run.
+
+    Attributes
+    ----------
+    states : BookState -> times that it was entered
+    synced_s : float
+        Seconds of our clock in which it could be used.
+    lost_s : float
+        Seconds behind its first snapshot in which it could not.
+    evicted : int
+        Levels dropped for want of room, as far as told.
+    last : BookState
+        At the end of the log.
+    """
+
+    instrument: str
+    states: dict[BookState, int]
+    synced_s: float
+    lost_s: float
+    evicted: int
+    last: BookState
+
+    @property
+    def is_sound(self) -> bool:
+        """Nothing but the wait for its first snapshot kept it from use."""
+        return self.lost_s == 0.0 and self.last in _GOOD and not self.evicted
+
+    def report(self) -> dict[str, Any]:
+        """JSON-safe; the keys of one entry of the report's `books`."""
+        return {
+            "instrument": self.instrument,
+            "states": {state.name: n for state, n in sorted(self.states.items())},
+            "synced_s": self.synced_s,
+            "lost_s": self.lost_s,
+            "gaps": self.states.get(BookState.GAP, 0),
+            "resyncs": self.states.get(BookState.RESYNC, 0),
+            "evicted": self.evicted,
+            "last": self.last.name,
+        }
+
+
+@dataclass
+class _Book:
+    state: BookState = BookState.NONE
+    since_ns: int = 0
+    synced_ns: int = 0
+    lost_ns: int = 0
+    evicted: int = 0
+    was_good: bool = False
+    entered: Counter[BookState] = field(default_factory=Counter)
+
+    def until(self, now_ns: int) -> None:
+        passed_ns = now_ns - self.since_ns
+        if self.state in _GOOD:
+            self.synced_ns += passed_ns
+        elif self.was_good:
+            self.lost_ns += passed_ns
+        self.since_ns = now_ns
+
+
+class BookStories:
+    """Folds the rows of a run, in the order of our clock."""
+
+    def __init__(self, table: InstrumentTable) -> None:
+        self._ids = {(one.lane, one.symbol): one.id for one in table.instruments}
+        self._books: dict[tuple[int, int], _Book] = {}
+        self._last_ns = 0
+
+    def add(self, rows: MarketRows) -> None:
+        if not rows.seq.size:
+            return
+        self._last_ns = int(rows.ts_recv_ns[-1])
+        told = take(rows, rows.kind == Kind.BOOK_STATUS)
+        columns = (told.lane, told.symbol, told.ts_recv_ns, told.code, told.qty)
+        for lane, symbol, at_ns, code, evicted in zip(*(c.tolist() for c in columns), strict=True):
+            book, state = self._books.setdefault((lane, symbol), _Book()), BookState(code)
+            book.until(at_ns)
+            if state is not book.state:
+                book.entered[state] += 1
+            book.state, book.was_good = state, book.was_good or state in _GOOD
+            book.evicted = book.evicted if np.isnan(evicted) else int(evicted)
+
+    def stories(self) -> list[BookStory]:
+        """Books that had a status row, in the order of the table."""
+        made = []
+        for place, name in self._ids.items():
+            book = self._books.get(place)
+            if book is None:
+                continue
+            book.until(self._last_ns)
+            synced_s, lost_s = book.synced_ns / 1e9, book.lost_ns / 1e9
+            story = BookStory(name, dict(book.entered), synced_s, lost_s, book.evicted, book.state)
+            made.append(story)
+        return made
+
+
+def troubles(stories: Sequence[BookStory]) -> str | None:
+    """One line about the books that could not be used all the time; None if all could."""
+    found = [story for story in stories if not story.is_sound]
+    if not found:
+        return None
+    said = [
+        f"{story.instrument} for {story.lost_s:,.0f} s"
+        f" (gaps: {story.states.get(BookState.GAP, 0):,}; at the end {story.last.name.lower()}"
+        + (f"; levels dropped: {story.evicted:,})" if story.evicted else ")")
+        for story in found[:3]
+    ]
+    more = f", and {len(found) - 3:,} others" if len(found) > 3 else ""
+    return f"Order books that could not be trusted: {', '.join(said)}{more}."

@@ -1,0 +1,111 @@
+"""What may enter the log, and what the log says of each book: the gate, and the books behind it."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from operators.arrays import I8, ArrayOperator
+from operators.market.books.keeper import BookFeeds, BookKeeper, KeeperState, status_rows
+from operators.market.books.l2 import LEVELS_MAX
+from operators.market.gate import Gate, GateState
+from schemas.instruments import InstrumentArrays
+from schemas.kinds import Kind
+from schemas.reasons import Reason
+from schemas.rows import MarketRows, concat, empty, take
+
+_BOOK, _STATUS, _OK = int(Kind.BOOK), int(Kind.BOOK_STATUS), int(Reason.OK)
+
+
+class IntakeState(NamedTuple):
+    """Of the gate, and of the books."""
+
+    gate: GateState
+    books: KeeperState
+    any_book: I8  # (1,) 1 once a row about a book came: till then there is nothing to keep
+
+
+class IntakeRows(NamedTuple):
+    """What became of some rows."""
+
+    market: MarketRows  # those that passed, and BOOK_STATUS rows where they stand
+    rejected: MarketRows
+    lost: I8  # instruments whose feed has to bring a snapshot of the book, and cannot know
+
+
+class Intake(ArrayOperator[IntakeState]):
+    """The gate, and status rows for the books of what passes it.
+
+    Parameters
+    ----------
+    instruments : InstrumentArrays
+    sources : int, > 0
+        As for `Gate`.
+    feeds : BookFeeds or None
+        None: the rows hold all states of their books, as those of a recorded log do.
+    levels_max : int
+        As for `L2Books`.
+
+    Notes
+    -----
+    In: MarketRows, in the feed's order. Out: IntakeRows; apart from status rows (source -1) its
+    two tables are together the rows that came in. A status row has `seq` and times of the row that
+    caused it. Which rows are refused is said by `Gate` and, for messages that a book has already,
+    by `BookKeeper`; what status rows say by `BookKeeper`.
+    Rows without any book pass as through the gate alone.
+    Chunks: any split gives the same bytes. State: that of the gate, and 240 bytes a book with its
+    levels as in `L2Books`.
+    """
+
+    def __init__(
+        self,
+        instruments: InstrumentArrays,
+        sources: int,
+        feeds: BookFeeds | None,
+        *,
+        levels_max: int = LEVELS_MAX,
+    ) -> None:
+        self._instruments = instruments
+        self._gate = Gate(instruments, sources)
+        self._tells = feeds is not None
+        feeds = feeds or BookFeeds.silent(instruments.lane.size)
+        self._keeper = BookKeeper(instruments, feeds, levels_max=levels_max)
+
+    def initial(self) -> IntakeState:
+        return IntakeState(self._gate.initial(), self._keeper.initial(), np.zeros(1, np.int64))
+
+    def compile(self) -> None:
+        """Compile what rows of books need: elsewhere the first of them waits for it."""
+        self._keeper.keep(self._keeper.initial(), empty(MarketRows, 1), np.zeros(1, np.uint16))
+
+    def step(self, state: IntakeState, rows: MarketRows) -> tuple[IntakeState, IntakeRows]:
+        rows, reason = self._gate.mark(state.gate, rows)
+        passed, made = rows, empty(MarketRows)
+        lost = at = np.zeros(0, np.int64)
+        if self._tells and (state.any_book[0] or _has_book(rows)):
+            state.any_book[0] = 1
+            books, kept = self._keeper.keep(state.books, rows, reason)
+            state = state._replace(books=books)
+            reason, lost, at = kept.reason, kept.lost, kept.made.at.astype(np.int64)
+            made = status_rows(kept.made, rows, self._instruments)
+            passed = rows._replace(code=kept.code, reason=kept.why)
+        bad = reason != _OK
+        if bad.any():
+            rejected = take(rows, bad)._replace(reason=reason[bad])
+            if at.size:
+                at = np.cumsum(np.concatenate([[0], ~bad]))[at]  # before which of those that pass
+            passed = take(passed, ~bad)
+        else:
+            rejected = empty(MarketRows)
+        return state, IntakeRows(_inserted(passed, made, at), rejected, lost)
+
+
+def _has_book(rows: MarketRows) -> bool:
+    return bool((rows.kind == _BOOK).any() or (rows.kind == _STATUS).any())
+
+
+def _inserted(rows: MarketRows, made: MarketRows, at: Any) -> MarketRows:
+    """`rows` with `made` row j before row at[j]; the rows themselves where there are none."""
+    n, m = rows.seq.size, made.seq.size
+    if m == 0:
+        return rows
+    return take(concat([rows, made]), np.insert(np.arange(n), at, np.arange(n, n + m)))
