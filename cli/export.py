@@ -1,4 +1,7 @@
-"""`trifecta export`: the rows of a log into a store of Parquet files, as far as it goes now."""
+"""`trifecta export`: the rows of a log into a store of Parquet files, as far as it goes now.
+
+Or, of a desk whose ingest recorded them, the frames of its venues into files for `trifecta book`.
+"""
 
 import json
 import sys
@@ -11,10 +14,13 @@ from cli.errors import Refused, talk
 from cli.recorded import open_recorded
 from cli.run_dir import open_log
 from cli.worker import STORE, state_folder
+from flows.desk_run import RECORD, RunRecord
 from flows.log.api import Log
+from flows.raw import recorded_lines
 from flows.store.copy import Exported, export
 from flows.store.layout import STORED
 from schemas.topics import Topic
+from venues.frames.files import write_recording
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,31 @@ def write_store(request: ExportRequest) -> None:
     for topic, rows in found.rows.items():
         talk().print(f"{topic:<15}{rows:>14,} rows", highlight=False)
     talk().print(f"{folder}: run {found.run_id}; ask it with 'trifecta query'", soft_wrap=True)
+
+
+def write_frames(request: ExportRequest) -> None:
+    """Write the frames of each venue to a file of its own: what the topic holds now."""
+    folder = request.out or default_store(request.run_dir, request.deployment).parent / "frames"
+    found: list[dict[str, object]] = []
+    with closing(open_place(request.run_dir, request.deployment)) as log:
+        texts = log.texts()
+        if RECORD not in texts:
+            raise Refused("the log has no run yet; start its ingest first")
+        folder.mkdir(parents=True, exist_ok=True)
+        for k, source in enumerate(RunRecord.from_json(texts[RECORD]).sources):
+            path = folder / f"{source['name']}_recorded.jsonl.zst"
+            n = write_recording(path, recorded_lines(log, k)) if source["kind"] == "live" else 0
+            if n:
+                found.append({"venue": source["name"], "lines": n, "file": str(path)})
+            else:
+                path.unlink(missing_ok=True)
+    if not found:
+        raise Refused("no frames were recorded; let ingest keep them with --feed and --record")
+    if request.json:
+        sys.stdout.write(json.dumps(found, indent=2) + "\n")
+        return
+    for one in found:
+        talk().print(f"{one['file']}: {one['lines']:,} lines", highlight=False, soft_wrap=True)
 
 
 def open_place(run_dir: Path | None, deployment: str | None) -> Log:

@@ -253,6 +253,9 @@ def worker(
             metavar="VENUE:MARKET", help="Ingest: a live market, kraken:BTC/USD; once for each."
         ),
     ] = None,
+    record: Annotated[
+        bool, typer.Option("--record", help="Ingest: keep what venues send in raw.v1.")
+    ] = False,
     simulate: Annotated[
         bool, typer.Option("--simulate", help="Ingest: a made-up market instead of tapes.")
     ] = False,
@@ -298,6 +301,7 @@ def worker(
                     {"mode": mode or "paper", "cadence": cadence, "balance": balance, "seed": seed},
                 ),
                 tuple(feed or ()),
+                record,
             ),
             log_style=log,
         )  # fmt: skip
@@ -326,6 +330,9 @@ def up(
         list[str] | None,
         typer.Option(metavar="VENUE:MARKET", help="A live market to ingest; once for each."),
     ] = None,
+    record: Annotated[
+        bool, typer.Option("--record", help="Of --feed: keep what venues send in raw.v1.")
+    ] = False,
     simulate: Annotated[
         bool, typer.Option("--simulate", help="Ingest a made-up market instead of tapes.")
     ] = False,
@@ -381,6 +388,7 @@ def up(
         request = Request(
             deployment, tuple(lanes or ()), tuple(tape or ()), simulate, speed, from_, to, mode,
             cadence, balance, state, port, json, rows, rate, seed, config, tuple(feed or ()),
+            record,
         )  # fmt: skip
         code = run_desk(request)
     raise typer.Exit(code)
@@ -454,6 +462,10 @@ def export(
             "given.",
         ),
     ] = None,
+    raw: Annotated[
+        bool,
+        typer.Option("--raw", help="The frames that --record kept instead, a file for each venue."),
+    ] = False,
     json: Json = False,
 ) -> None:
     """Write a log's rows to Parquet files by day, venue and symbol, each row once.
@@ -463,9 +475,10 @@ def export(
     from cli.errors import told
 
     with told():
-        from cli.export import ExportRequest, write_store
+        from cli.export import ExportRequest, write_frames, write_store
 
-        write_store(ExportRequest(run_dir, deployment, out, json))
+        request = ExportRequest(run_dir, deployment, out, json)
+        (write_frames if raw else write_store)(request)
 
 
 @app.command(

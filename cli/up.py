@@ -59,10 +59,13 @@ class Request:
     seed: int | None = None
     config: Path | None = None
     markets: Sequence[str] = ()
+    record: bool = False
 
     def __post_init__(self) -> None:
         if self.simulate + bool(self.tapes) + bool(self.markets) > 1:
             raise SettingsError("a desk has either tapes, --simulate or --feed")
+        if self.record and not self.markets:
+            raise SettingsError("--record keeps what venues send; name some with --feed")
         of_ingest = [name for name, value in self._of_ingest().items() if value is not None]
         if of_ingest and not self.has_ingest:
             raise SettingsError(
@@ -102,6 +105,7 @@ class Request:
         options = ["--simulate"] if self.simulate else []
         options += [part for tape in self.tapes for part in ("--tape", str(tape))]
         options += [part for market in self.markets for part in ("--feed", market)]
+        options += ["--record"] if self.record else []
         given = {name: value for name, value in self._of_ingest().items() if value is not None}
         return options + [part for name, value in given.items() for part in (name, str(value))]
 

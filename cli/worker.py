@@ -19,12 +19,13 @@ from flows.log.errors import LogAwayError
 from flows.log.kafka import KafkaLog
 from flows.log.kafka_client import servers_or_default
 from flows.log.kafka_topics import apply_topics, planned_topics
+from flows.log.writer import Writer
 from flows.meter import Meter
 from flows.settings import RunSettings, SettingsError
 from flows.stages import STAGES
 from flows.worker import Ended, run_ingest, run_stage, run_store
 from models.registry import load_or_fallback
-from schemas.topics import MARKET
+from schemas.topics import MARKET, RAW
 from venues.feed import Feed, LiveFeed
 
 FLOWS = ("ingest", "features", "decide", "execute", "account")
@@ -54,6 +55,7 @@ class WorkerRequest:
     speed: float | None = 1.0
     settings: RunSettings = RunSettings(mode="paper")  # noqa: RUF009 - it is frozen
     markets: Sequence[str] = ()
+    record: bool = False
 
     def __post_init__(self) -> None:
         if self.flow not in (*FLOWS, STORE):
@@ -69,12 +71,16 @@ class WorkerRequest:
                 )
             if self.markets and (self.from_utc or self.to_utc):
                 raise SettingsError("--from and --to cut tapes; a live feed has only now")
+            if self.record and not self.markets:
+                raise SettingsError("--record keeps what venues send; name some with --feed")
             if self.lanes is not None:
                 raise SettingsError("ingest writes all lanes, so it has no --lanes")
             if self.speed is not None and not 0.0 < self.speed < float("inf"):
                 raise SettingsError(f"speed must be a positive multiple, was {self.speed}")
-        elif self.tapes or self.simulate or self.markets:
-            raise SettingsError(f"--tape, --simulate, --feed belong to ingest, not to {self.flow}")
+        elif self.tapes or self.simulate or self.markets or self.record:
+            raise SettingsError(
+                f"--tape, --simulate, --feed, --record belong to ingest, not to {self.flow}"
+            )
         elif self.flow == STORE:
             if self.lanes is not None:
                 raise SettingsError("store copies all lanes, so it has no --lanes")
@@ -190,7 +196,30 @@ def _ingest(
         model=model,
         notice=notice,
     )
-    return run_ingest(log, feed, record, texts={CUT: cut_text}, speed=request.speed, meter=meter)
+    watch_feed(feed, meter)
+    return run_ingest(
+        log, feed, record, texts={CUT: cut_text}, speed=request.speed, meter=meter,
+        opened=lambda writer: record_frames(request, feed, writer, record.code_version),
+    )  # fmt: skip
+
+
+def watch_feed(feed: Feed | LiveFeed, meter: Meter) -> None:
+    """Let /metrics show what happens to a live feed."""
+    from venues.live import LiveFeed as Venues
+
+    if isinstance(feed, Venues):
+        meter.feed = lambda: feed.totals
+
+
+def record_frames(
+    request: WorkerRequest, feed: Feed | LiveFeed, writer: Writer, code_version: str
+) -> None:
+    """Let a live feed write what it receives to raw.v1, where that was asked for."""
+    from flows.raw import RawRecorder
+    from venues.live import LiveFeed as Venues
+
+    if request.record and isinstance(feed, Venues):
+        feed.record = RawRecorder(writer, code_version, feed.urls)
 
 
 def _feed(request: WorkerRequest) -> tuple[Feed | LiveFeed, Cut]:
@@ -200,7 +229,7 @@ def _feed(request: WorkerRequest) -> tuple[Feed | LiveFeed, Cut]:
         "to_ns": parse_utc(request.to_utc, option="--to") if request.to_utc else None,
     }
     if request.markets:
-        return _venues(request.markets), cut
+        return _venues(request.markets, record=request.record), cut
     feed = feed_of(
         request.tapes,
         simulate=request.simulate,
@@ -212,12 +241,19 @@ def _feed(request: WorkerRequest) -> tuple[Feed | LiveFeed, Cut]:
     return feed, cut
 
 
-def _venues(markets: Sequence[str]) -> LiveFeed:
+def _venues(markets: Sequence[str], *, record: bool) -> LiveFeed:
     from venues.frames import NoParserError
     from venues.live import LiveError
     from venues.live import LiveFeed as Venues
     from venues.live.errors import RestError
 
+    n_venues = len({market.partition(":")[0] for market in markets})
+    n_raw = {plan.name: plan.partitions for plan in planned_topics()}[RAW.name]
+    if record and n_venues > n_raw:
+        raise Refused(
+            f"--record: {RAW.name} has {n_raw} partitions, one for each venue, and --feed names "
+            f"{n_venues} venues; record some of them in another deployment"
+        )
     try:
         return Venues(markets)
     except NoParserError as error:

@@ -85,6 +85,12 @@ METRICS = (
         _VENUE,
         "Rows that a venue stamped later than we did.",
     ),
+    Described(
+        "trifecta_feed_total",
+        _COUNTER,
+        ("venue", "what"),
+        "What happened to a live feed, such as gaps, lost_connections, trades_lost.",
+    ),
 )
 
 
@@ -103,6 +109,8 @@ class Meter(Collector):
     ----------
     registry : CollectorRegistry
         Of this meter alone, with the CPU and memory of this process where /proc has them.
+    feed : callable
+        What happened to a live feed so far, by venue and what; asked at each scrape.
     """
 
     def __init__(
@@ -122,6 +130,7 @@ class Meter(Collector):
         self._lag: dict[tuple[str, int], int] = {}
         self._clocks: dict[str, tuple[int, float, int]] = {}  # offset ns, drift ppb, negative rows
         self._step_s, self._step_rows = _Buckets(STEP_S), _Buckets(STEP_ROWS)
+        self.feed: Callable[[], dict[tuple[str, ...], float]] = dict
         self.registry = CollectorRegistry()
         self.registry.register(self)
         ProcessCollector(registry=self.registry)
@@ -267,6 +276,7 @@ class Meter(Collector):
             "trifecta_venue_negative_latency_rows_total": {
                 (venue,): n for venue, (_, _, n) in self._clocks.items()
             },
+            "trifecta_feed_total": self.feed(),
         }
         return values[name]
 

@@ -21,6 +21,7 @@ from flows.log.lane_source import LaneSource
 from flows.log.message import Message
 from flows.log.reader import LaneReader, Window
 from flows.log.stop import hushed
+from flows.log.writer import Writer
 from flows.meter import Meter
 from flows.numeric import fingerprint
 from flows.parcel import Parcel
@@ -108,14 +109,17 @@ def run_ingest(
     texts: Mapping[str, str],
     speed: float | None,
     meter: Meter,
+    opened: Callable[[Writer], None] = lambda writer: None,
 ) -> Ended:
     """Write a feed, and what comes back through the log, to `market.v1`; goes on from the log.
 
     `log` must fence its writer: the order in which rows arrive is not a function of anything.
+    `opened` is told of the writer before the first row, for who records frames as well.
     """
     writer = log.writer()  # from here on no other ingest writes, so what is read back stays true
     try:
         open_record(log, writer, record, feed.table, texts, place="--deployment")
+        opened(writer)
         source, numbering = rounds_on(log, writer, feed, speed=speed, polled=_IngestWatch(meter))
         flow = _ingest_flow(source, LaneSink(writer), feed, numbering, record, meter)
         meter.state("running")

@@ -1,6 +1,9 @@
 """Promise: a live feed refuses by name what it cannot serve; its clock and watches are exact."""
 
+import json
+import threading
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import numpy as np
@@ -13,10 +16,18 @@ from tests.live_cases import Reader, rules
 from tests.venue_server import VenueServer, made_up
 from venues.feed import LiveFeed as Wanted
 from venues.frames import PARSERS, NoParserError
-from venues.live import LIVE, LiveError, LiveFeed, Pace, SessionClock
+from venues.live import HISTORICAL, LIVE, LiveError, LiveFeed, Pace, SessionClock
 from venues.live.errors import RestError
 from venues.live.handover import ITEM_BYTES, Handover, Received, What
-from venues.live.lists import binance_steps, bitstamp_steps, coinbase_steps, kraken_steps
+from venues.live.rules.binance import binance_steps
+from venues.live.rules.bitfinex import bitfinex_steps
+from venues.live.rules.bitstamp import bitstamp_steps
+from venues.live.rules.coinbase import coinbase_steps
+from venues.live.rules.gemini import gemini_steps
+from venues.live.rules.hyperliquid import hyperliquid_steps
+from venues.live.rules.kraken import kraken_steps
+from venues.live.rules.kraken_futures import kraken_futures_steps
+from venues.live.rules.okx import okx_steps
 from venues.live.venue import Steps
 from venues.live.watch import BookWatch, Due
 
@@ -28,7 +39,8 @@ REFUSED: list[tuple[str, list[str], str]] = [  # what is asked for, and what is 
     ("nothing",            [],                              "0 markets were given"),
     ("no venue",           ["BTC/USD"],                     "Write venue:NAME"),
     ("an unknown venue",   ["mtgox:BTCUSD"],                "no parser for venue 'mtgox'"),
-    ("no live rules",      ["okx:BTC-USDT"],                "no live subscription is known"),
+    ("a past protocol",    ["kraken_v1:XBT/USD"],           "Use 'kraken'"),
+    ("an option",          ["deribit:BTC-27DEC24-50000-C"], "Write it as deribit:BTC-PERPETUAL"),
     ("another's name",     ["kraken:BTCUSDT"],              "Write it as kraken:BTC/USD"),
     ("an injected path",   ["binance_spot:BTC&limit=5"],    "Write it as binance_spot:BTCUSDT"),
     ("twice",              ["kraken:BTC/USD"] * 2,          "Name each market once"),
@@ -43,31 +55,65 @@ def test_refused_by_name(markets: list[str], said: str) -> None:
     assert said in str(refused.value)
 
 
-@pytest.mark.parametrize("venue", sorted(set(PARSERS) - set(LIVE)))
-def test_every_venue_without_live_rules_is_refused_and_told_which_have_some(venue: str) -> None:
-    with pytest.raises(LiveError, match="kraken, binance_spot, binance_coinm, coinbase, bitstamp"):
+def test_every_parser_runs_live_or_is_of_the_past() -> None:
+    assert set(PARSERS) == {*LIVE, *HISTORICAL}
+    assert set(HISTORICAL.values()) <= set(LIVE)
+
+
+@pytest.mark.parametrize("venue", HISTORICAL)
+def test_protocol_of_the_past_is_refused_and_told_what_took_its_place(venue: str) -> None:
+    said = f"'{venue}': a protocol of the past.*Use '{HISTORICAL[venue]}'; live venues are kraken, "
+    with pytest.raises(LiveError, match=said):
         LiveFeed([f"{venue}:BTCUSD"])
 
 
+SPOT, LINEAR, INVERSE = InstrumentKind.SPOT, InstrumentKind.LINEAR, InstrumentKind.INVERSE
 # fmt: off
-LISTED: list[tuple[str, str, str, str]] = [  # venue, market, tick and lot as the server lists them
-    ("kraken",       "BTC/USD", "0.1",  "0.00000001"),
-    ("binance_spot", "BTCUSDT", "0.01", "0.0001"),
-    ("coinbase",     "BTC-USD", "0.01", "0.00000001"),
-    ("bitstamp",     "btcusd",  "0.01", "0.00000001"),
+# Venue, market; as the server lists them: tick, lot; then kind, base, quote, contract size.
+LISTED: list[tuple[str, str, str, str, InstrumentKind, str, str, str]] = [
+    ("kraken",         "BTC/USD",       "0.1",        "0.00000001", SPOT, "BTC", "USD",  "1"),
+    ("binance_spot",   "BTCUSDT",       "0.01",       "0.0001",     SPOT,    "BTC", "USDT", "1"),
+    ("binance_usdm",   "BTCUSDT",       "0.01",       "0.0001",     LINEAR,  "BTC", "USDT", "1"),
+    ("binance_coinm",  "BTCUSD_PERP",   "0.01",       "0.0001",     INVERSE, "BTC", "USD",  "100"),
+    ("coinbase",       "BTC-USD",       "0.01",       "0.00000001", SPOT, "BTC", "USD",  "1"),
+    ("bitstamp",       "btcusd",        "0.01",       "0.00000001", SPOT, "BTC", "USD",  "1"),
+    ("kraken_futures", "PF_XBTUSD",     "0.5",        "0.0001",     LINEAR,  "BTC", "USD",  "1"),
+    ("kraken_futures", "FI_ETHUSD_211231", "0.5",     "0.0001",     INVERSE, "ETH", "USD",  "1"),
+    ("bybit",          "BTCUSDT",       "0.01",       "0.000001",   SPOT,    "BTC", "USDT", "1"),
+    ("okx",            "BTC-USDT",      "0.1",        "0.00000001", SPOT, "BTC", "USDT", "1"),
+    ("okx",            "ETH-USDT-SWAP", "0.1",        "0.00000001", LINEAR, "ETH", "USDT", "0.01"),
+    ("okx",            "BTC-USD-SWAP",  "0.1",        "0.00000001", INVERSE, "BTC", "USD",  "0.01"),
+    ("deribit",        "BTC-PERPETUAL", "0.5",        "10",         INVERSE, "BTC", "USD",  "1"),
+    ("deribit",        "SOL_USDC-PERPETUAL", "0.5",   "10",         LINEAR,  "SOL", "USDC", "1"),
+    ("bitfinex",       "tBTCUST",       "0.00000001", "0.00000001", SPOT, "BTC", "USDT", "1"),
+    ("bitfinex",       "tDUSK:USD",     "0.00000001", "0.00000001", SPOT, "DUSK", "USD",  "1"),
+    ("gemini",         "BTCUSD",        "0.01",       "0.00000001", SPOT, "BTC", "USD",  "1"),
+    ("hyperliquid",    "BTC",           "0.1",        "0.00001",    LINEAR,  "BTC", "USDC", "1"),
 ]
 # fmt: on
 
 
-@pytest.mark.parametrize(("venue", "name", "tick", "lot"), LISTED, ids=[c[0] for c in LISTED])
+@pytest.mark.parametrize(
+    ("venue", "name", "tick", "lot", "kind", "base", "quote", "contract"),
+    LISTED,
+    ids=[f"{c[0]}:{c[1]}" for c in LISTED],
+)
 def test_table_has_the_venues_steps_and_its_class_fees(
-    venue: str, name: str, tick: str, lot: str
+    venue: str,
+    name: str,
+    tick: str,
+    lot: str,
+    kind: InstrumentKind,
+    base: str,
+    quote: str,
+    contract: str,
 ) -> None:
     with VenueServer(made_up(venue, [name], 4)) as server, Reader(server) as reader:
         assert isinstance(reader.feed, Wanted)
         (one,) = reader.feed.table.instruments
         assert (one.id, one.tick, one.lot) == (f"{venue}:{name}", tick, lot)
-        assert (one.kind, one.base, one.can_short) == (InstrumentKind.SPOT, "BTC", False)
+        assert (one.kind, one.base, one.quote, one.contract_size) == (kind, base, quote, contract)
+        assert one.can_short == (kind is not SPOT)
         assert float(one.fee_taker) > 0
         assert "tick" not in one.assumed
         assert reader.feed.names == [venue]
@@ -276,6 +322,13 @@ LISTS: list[tuple[str, Any, bytes, str, Steps | None]] = [  # as the venues answ
      Steps("0.01", "0.00001")),
     ("coinbase", coinbase_steps, b'{"id":"BTC-USD","quote_increment":"0.01",'
      b'"base_increment":"0.00000001","status":"online"}', "BTC-USD", Steps("0.01", "0.00000001")),
+    ("kraken futures, thousands", kraken_futures_steps, b'{"instruments":[{"symbol":"in_x"},'
+     b'{"symbol":"pf_pepeusd","tickSize":1E-9,"contractValueTradePrecision":-3}]}', "PF_PEPEUSD",
+     Steps("0.000000001", "1000")),
+    ("okx, not listed", okx_steps, b'{"code":"51001","data":[]}', "BTC-USDT", None),
+    ("bitfinex, not listed", bitfinex_steps, b'[["ETHUSD"]]', "tBTCUSD", None),
+    ("hyperliquid", hyperliquid_steps, b'{"universe":[{"name":"kPEPE","szDecimals":0}]}', "kPEPE",
+     Steps("0.000001", "1")),
     ("bitstamp", bitstamp_steps, b'[{"base_decimals":8,"counter_decimals":0,"name":"BTC/JPY",'
      b'"url_symbol":"btcjpy"}]', "btcjpy", Steps("1", "0.00000001")),
 ]
@@ -285,6 +338,8 @@ NO_LISTS: list[tuple[str, Any, bytes]] = [
     ("no filter",     binance_steps,  b'{"symbols":[{"symbol":"BTCUSDT","filters":[]}]}'),
     ("a step of 0",   coinbase_steps,
      b'{"id":"BTCUSDT","quote_increment":"0.0","base_increment":"1"}'),
+    ("no contract",   okx_steps, b'{"data":[{"instId":"BTC-USD-SWAP","tickSz":"1","lotSz":"1"}]}'),
+    ("no number",     gemini_steps, b'{"symbol":"BTCUSDT","tick_size":"x","quote_increment":1}'),
     ("many decimals", bitstamp_steps,
      b'[{"url_symbol":"BTCUSDT","base_decimals":99,"counter_decimals":2}]'),
 ]
@@ -301,4 +356,34 @@ def test_instrument_list(read: Any, body: bytes, name: str, steps: Steps | None)
 @pytest.mark.parametrize(("read", "body"), [c[1:] for c in NO_LISTS], ids=[c[0] for c in NO_LISTS])
 def test_answer_that_is_no_list_is_refused(read: Any, body: bytes) -> None:
     with pytest.raises(RestError):
-        read(body, "BTCUSDT")
+        read(body, "BTC-USD-SWAP" if read is okx_steps else "BTCUSDT")
+
+
+def test_list_that_has_to_be_asked_for_by_post() -> None:
+    """Hyperliquid's; the venue server of the other tests can only be fetched from."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked = self.rfile.read(int(self.headers["Content-Length"]))
+            told = json.loads(asked) == {"type": "meta"} and self.path == "/info"
+            body = b'{"universe":[{"name":"BTC","szDecimals":5}]}' if told else b"{}"
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+            """Nothing: the test's output is its own."""
+
+    server = HTTPServer(("127.0.0.1", 0), Answer)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        rest = f"http://127.0.0.1:{server.server_port}"
+        venue = {"hyperliquid": replace(LIVE["hyperliquid"], rest=rest)}
+        table = LiveFeed(["hyperliquid:BTC"], venues=venue).table
+        assert [(one.tick, one.lot) for one in table.instruments] == [("0.1", "0.00001")]
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

@@ -16,6 +16,7 @@ import pytest
 from operators.market.books.words import BookReason, BookState
 from schemas.kinds import Flag, Kind
 from tests.live_cases import (
+    BY_REST,
     FAST,
     NAMES,
     PROVEN,
@@ -38,7 +39,17 @@ RECORDED = {
     "binance_coinm": ("raw/binance_coinm_BTCUSD_PERP_20240808T2354.jsonl.zst", ["BTCUSD_PERP"]),
     "coinbase": ("raw/adapters/coinbase_exchange_20210417T1643.jsonl.zst", ["YFI-BTC", "NU-GBP"]),
     "bitstamp": ("raw/adapters/bitstamp_v2_20220105T0048.jsonl.zst", ["ethusd", "xrpeur"]),
-}
+    "binance_usdm": ("raw/binance_usdm_BTCUSDT_20240808T2354.jsonl.zst", ["BTCUSDT"]),
+    "kraken_futures": (
+        "raw/adapters/kraken_futures_v1_20210722T2302.jsonl.zst",
+        ["PI_ETHUSD", "PI_XRPUSD"],
+    ),
+    "bybit": ("raw/adapters/bybit_XRPUSDT_ob500_20241201.jsonl.zst", ["XRPUSDT"]),
+    "okx": ("raw/adapters/okx_20220513T1627.jsonl.zst", ["BTC-USDT", "UNI-USD-SWAP"]),
+    "bitfinex": ("raw/bitfinex_tBTCUSD_R0_2021.jsonl.zst", ["tBTCUSD"]),
+    "gemini": ("raw/adapters/gemini_20210624T0014.jsonl.zst", ["LINKETH", "BATBTC"]),
+    "hyperliquid": ("raw/hyperliquid_BTC_20250126T1914.jsonl.zst", ["BTC"]),
+}  # deribit: the only recording is of options, which do not run live
 
 
 @pytest.fixture(name="serve")
@@ -47,7 +58,7 @@ def fixture_serve() -> Iterator[Callable[[Script], VenueServer]]:
 
 
 def test_every_live_venue_is_tested() -> None:
-    assert set(NAMES) == set(RECORDED) == set(LIVE) == {*PROVEN, *UNPROVEN}
+    assert set(NAMES) == {*RECORDED, "deribit"} == set(LIVE) == {*PROVEN, *UNPROVEN}
 
 
 @each_venue
@@ -63,7 +74,7 @@ def test_rows_are_those_of_the_parser(venue: str, serve: Any) -> None:
         check_rows(reader)
 
 
-@each_venue
+@pytest.mark.parametrize("venue", RECORDED)
 def test_recorded_frames_are_those_of_the_parser(venue: str, serve: Any, data_path: Find) -> None:
     path, names = RECORDED[venue]
     server = serve(from_recording(data_path(path), venue, names, 300))
@@ -128,8 +139,28 @@ FAULTS = [  # venue, what happens to a change, the state it leads to, what is co
     ("binance_coinm", lost,        S.GAP,           "gaps"),
     ("binance_coinm", late,        S.GAP,           "gaps"),
     ("binance_coinm", cut_short,   S.GAP,           "broken"),
+    ("binance_usdm",  lost,        S.GAP,           "gaps"),
+    ("binance_usdm",  late,        S.GAP,           "gaps"),
+    ("binance_usdm",  cut_short,   S.GAP,           "broken"),
+    ("kraken_futures", lost,       S.GAP,           "gaps"),
+    ("kraken_futures", late,       S.GAP,           "gaps"),
+    ("kraken_futures", cut_short,  S.GAP,           "broken"),
+    ("bybit",         lost,        S.GAP,           "gaps"),
+    ("bybit",         late,        S.GAP,           "gaps"),
+    ("bybit",         cut_short,   S.GAP,           "broken"),
+    ("okx",           lost,        S.GAP,           "gaps"),
+    ("okx",           late,        S.GAP,           "gaps"),
+    ("okx",           wrong_digit, S.CHECKSUM_FAIL, "checksum_fails"),
+    ("okx",           cut_short,   S.GAP,           "broken"),
+    ("deribit",       lost,        S.GAP,           "gaps"),
+    ("deribit",       late,        S.GAP,           "gaps"),
+    ("deribit",       cut_short,   S.GAP,           "broken"),
+    ("bitfinex",      lost,        S.GAP,           "gaps"),
+    ("bitfinex",      cut_short,   S.GAP,           "broken"),
     ("coinbase",      cut_short,   S.GAP,           "broken"),
     ("bitstamp",      cut_short,   S.GAP,           "broken"),
+    ("gemini",        cut_short,   S.GAP,           "broken"),
+    ("hyperliquid",   cut_short,   S.GAP,           "broken"),
 ]
 # fmt: on
 
@@ -149,7 +180,7 @@ def test_fault_within_the_proof_is_told_before_its_rows_and_mended(
         reader.until(reader.is_true)
         n_sent = len(server.sent)
         fault(server)
-        if len(server.sent) == n_sent:  # what is lost shows with the change behind it
+        if fault is lost:  # which shows with the change behind it
             server.next_change()
             n_sent = len(server.sent)
             server.play()
@@ -159,7 +190,8 @@ def test_fault_within_the_proof_is_told_before_its_rows_and_mended(
         assert rows_before(reader, state) == n_book_frames(server, n_sent)
         reader.finish()
         assert reader.states()[-2:] == [S.RESYNC, reader.states()[1]]
-        assert reader.counts.snapshots == 2
+        # What cannot be read has no number either: on Bitfinex the frame behind it shows a gap.
+        assert reader.counts.snapshots in ((2, 3) if venue == "bitfinex" else (2,))
         check_rows(reader)
 
 
@@ -191,22 +223,6 @@ def test_doubled_change_leaves_the_book_right(venue: str, serve: Any) -> None:
 
 
 @pytest.mark.parametrize("venue", UNPROVEN)
-def test_loss_that_nothing_proves_is_never_called_synced_and_ends_with_the_audit(
-    venue: str, serve: Any
-) -> None:
-    server = serve(one_market(venue))
-    with Reader(server, audit_s=0.3) as reader:
-        reader.begin()
-        server.play(8)
-        server.next_change()
-        lost(server)
-        reader.finish()
-        reader.until(lambda: reader.counts.audits > 0 and reader.is_true())
-        assert set(reader.states()) == {S.RESYNC, S.UNPROVABLE}
-        assert reader.counts.gaps == reader.counts.checksum_fails == 0
-
-
-@pytest.mark.parametrize("venue", UNPROVEN)
 def test_loss_that_crosses_the_book_is_told_and_mended(venue: str, serve: Any) -> None:
     server = serve(one_market(venue))
     with Reader(server, pace=replace(FAST, crossed_s=0.1)) as reader:
@@ -224,9 +240,23 @@ def test_loss_that_crosses_the_book_is_told_and_mended(venue: str, serve: Any) -
         assert BookReason.CROSSED in reader.reasons()
 
 
-@pytest.mark.parametrize(
-    "venue", ["binance_spot", "binance_coinm", "bitstamp"]
-)  # the others need no REST
+def test_book_that_is_lost_without_a_gap_takes_a_snapshot_from_before_its_last_change(
+    serve: Any,
+) -> None:
+    server = serve(one_market("bitstamp"))
+    with Reader(server, pace=replace(FAST, crossed_s=0.1)) as reader:
+        reader.begin()
+        server.play(8)
+        reader.until(reader.is_true)
+        server.deliver_text(server.crossing())  # later than anything at the venue
+        reader.until(lambda: reader.counts.crossed == 1)
+        reader.until(lambda: reader.synced() and reader.is_true())
+        reader.finish()
+        assert reader.counts.snapshots == 2
+        check_rows(reader)
+
+
+@pytest.mark.parametrize("venue", BY_REST)
 def test_snapshot_older_than_the_first_change_held_is_not_used(venue: str, serve: Any) -> None:
     server = serve(one_market(venue))
     with Reader(server) as reader:
@@ -243,7 +273,7 @@ def test_snapshot_older_than_the_first_change_held_is_not_used(venue: str, serve
         check_rows(reader)
 
 
-@pytest.mark.parametrize("venue", ["binance_spot", "binance_coinm", "bitstamp"])
+@pytest.mark.parametrize("venue", BY_REST)
 def test_changes_that_waited_follow_their_snapshot_with_times_of_their_own(
     venue: str, serve: Any
 ) -> None:

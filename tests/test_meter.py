@@ -95,6 +95,7 @@ def test_the_table_of_metrics_is_what_a_scrape_holds(meter: Meter) -> None:
     meter.wrote("features.v1", 0, 1, 0)
     meter.lagging({("market.v1", 0): 0})
     meter.clocked("kraken", 1, 0.0, 0)
+    meter.feed = lambda: {("kraken", "gaps"): 0}
     families = {
         family.name: family
         for family in text_string_to_metric_families(generate_latest(meter.registry).decode())

@@ -17,9 +17,14 @@ from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from tests.venue_tongues import TONGUES, Change, Tongue, Truth
-from venues.frames import Book, FrameClass, Synchroniser, parser_for
+from schemas.kinds import Kind
+from tests.more_tongues import MORE
+from tests.venue_tongues import TONGUES as FIRST
+from tests.venue_tongues import Change, Tongue, Truth
+from venues.frames import Book, Event, FrameClass, Parsed, Synchroniser, parser_for
 from venues.frames.files import recorded
+
+TONGUES: dict[str, type[Tongue]] = {**FIRST, **MORE}
 
 HEARTBEAT_S = 0.1
 START_NS = 1_767_225_600_000_000_000  # 2026-01-01
@@ -45,14 +50,20 @@ def made_up(venue: str, names: list[str], n_frames: int, *, seed: int = 1) -> Sc
         truth.change("asks", [(f"{middle + j / 10:.1f}", f"{j}.2500") for j in range(1, LEVELS)])
         script.books[name] = truth
     truths = {name: Truth(t.number, dict(t.bids), dict(t.asks)) for name, t in script.books.items()}
+    n_trades = dict.fromkeys(names, 0)
     for n in range(n_frames):
         name, at_ns = rng.choice(names), START_NS + (n + 1) * 10_000_000
         truth = truths[name]
         if n % 4 == 3:
             price, qty = truth.levels()[1][0]
-            script.frames.append(tongue.trade(name, at_ns, n + 1, price, qty))
+            n_trades[name] += 1
+            script.frames.append(tongue.trade(name, at_ns, n_trades[name], price, qty))
             continue
         bids, asks = _changes(rng, truth.bids, -0.05), _changes(rng, truth.asks, 0.05)
+        if tongue.single:
+            is_bid = rng.random() < 0.5
+            bids = _one(bids, truth.bids) if is_bid else []
+            asks = [] if is_bid else _one(asks, truth.asks)
         step = Change(name, at_ns, bids, asks)
         truth.change("bids", step.bids)
         truth.change("asks", step.asks)
@@ -71,9 +82,14 @@ def _changes(
     return [(side[price][0], qty)]
 
 
+def _one(levels: list[tuple[str, str]], side: dict[float, tuple[str, str]]) -> list[Any]:
+    """One of the changes, such that the side neither grows nor shrinks for long."""
+    return levels[:1] if len(side) >= LEVELS - 1 else levels[-1:]
+
+
 def from_recording(path: Path, venue: str, names: list[str], n_frames: int) -> Script:
     """The frames behind the first snapshot of each market."""
-    parser = parser_for(venue)
+    parser, tongue = parser_for(venue), TONGUES[venue]()
     script = Script(venue, names, {})
     for line in recorded(path):
         if line.ours:
@@ -83,35 +99,28 @@ def from_recording(path: Path, venue: str, names: list[str], n_frames: int) -> S
         if parsed.kind != FrameClass.DATA or not about <= set(names):
             continue
         books = parsed.books
-        if books and books[0].snapshot:
-            script.books.setdefault(about.pop(), _truth(books[0]))
-        elif not books or about <= set(script.books):
-            script.frames.append(line.frame)
+        if books and books[0].snapshot and about.isdisjoint(script.books):
+            script.books[about.pop()] = _truth(books[0])
+        elif about <= set(script.books) and not _contained(parser, script, parsed):
+            script.frames.append(tongue.adopt(line.frame, names))
         if len(script.frames) == n_frames:
             break
-    script.frames = [frame for frame in script.frames if not _contained(parser, script, frame)]
     return script
 
 
-def _contained(parser: Any, script: Script, frame: bytes) -> bool:
+def _contained(parser: Any, script: Script, parsed: Parsed) -> bool:
     """Whether a change was in the snapshot already."""
     return any(
         book.link is not None
         and book.link.last <= script.books[parser.instruments[book.symbol]].number
-        for book in parser.parse(frame).books
+        for book in parsed.books
     )
 
 
 def _truth(book: Book) -> Truth:
-    truth = Truth(number=book.link.last if book.link else 0)
-    truth.change("bids", _texts(book, "bids"))
-    truth.change("asks", _texts(book, "asks"))
+    truth = Truth(number=0)
+    truth.take(book)
     return truth
-
-
-def _texts(book: Book, side: str) -> list[tuple[str, str]]:
-    levels, texts = (book.bids, book.bid_texts) if side == "bids" else (book.asks, book.ask_texts)
-    return list(texts) or [(f"{price!r}", f"{qty!r}") for price, qty in levels]
 
 
 class VenueServer:
@@ -133,10 +142,25 @@ class VenueServer:
         self.n_opened = 0
         self.hides: set[str] = set()  # books whose changes are not sent
         self.spoil: Callable[[bytes], bytes] = lambda frame: frame  # of snapshots
+        self.rest_fails = False
+        self.heard: list[str] = []  # what clients said
+        self.traded: dict[str, list[Event]] = {name: [] for name in script.names}
         self._parser = parser_for(script.venue, script.names)
+        self._known: dict[bytes, Parsed] = {}
+        for frame in self.tongue.known(script.names):
+            self._parser.parse(frame)
+        for name, truth in script.books.items():
+            for begun in self._parser.parse(self.tongue.snapshot(name, truth, START_NS)).books:
+                if begun.orders:
+                    truth.take(begun)
+        for frame in script.frames:  # in order: a parser may remember orders
+            self._known[frame] = self._parser.parse(frame)
         self._sockets: dict[ServerConnection, set[str]] = {}
+        self._lines: dict[ServerConnection, int] = {}
+        self._counts: dict[ServerConnection, int] = {}
         self._stalled: set[ServerConnection] = set()
         self._at_ns = START_NS
+        self._is_told = True  # what happened last; its number must not come behind a heartbeat's
         self._loop = asyncio.new_event_loop()
         self._begun = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -176,23 +200,28 @@ class VenueServer:
         """The next frame happens at the venue; nobody is told."""
         frame = self.script.frames[self.n_played]
         self.n_played += 1
-        self._call(self._take(frame))
-        return frame
+        self._is_told = False
+        numbered: bytes = self._call(self._take(frame))
+        return numbered
 
     def deliver(self, frame: bytes) -> None:
         """Clients get a frame."""
         self._call(self._deliver(frame))
+        self._is_told = True
 
     def deliver_text(self, frame: bytes) -> None:
         """Clients get something that is no frame of the script."""
         self._call(self._deliver_text(frame))
+        self._is_told = True
 
     def with_other_quantity(self, frame: bytes) -> bytes:
         """A change whose first quantity has another digit."""
-        book = self._parser.parse(frame).books[0]
+        book = self._known[frame].books[0]
         qty = (book.bid_texts or book.ask_texts)[0][1]
         other = qty[:-1] + str((int(qty[-1]) + 1) % 10)
-        return frame.replace(qty.encode(), other.encode(), 1)
+        spoilt = frame.replace(qty.encode(), other.encode(), 1)
+        self._known[spoilt] = self._known[frame]
+        return spoilt
 
     def snapshot_now(self) -> bytes:
         """The first market's true snapshot."""
@@ -210,23 +239,32 @@ class VenueServer:
     def n_messages(self, n_sent: int) -> int:
         """Book messages with rows among the first frames sent, contained ones left out."""
         sync = Synchroniser(self._parser.venue)
+        parser = parser_for(self.script.venue, self.script.names)
         decided = [
             one.parsed
             for label, frame in self.sent[:n_sent]
-            for one in sync.accept(self._parser.parse(frame, label=label))
+            for one in sync.accept(parser.parse(frame, label=label))
         ]
         return sum(len(parsed.books) for parsed in decided)
 
     def disconnect(self) -> None:
         self._call(self._disconnect())
 
-    def stall(self) -> None:
-        """Present connections stay open and say nothing more, not even an answer."""
-        self._call(self._stall())
+    def stall(self, *, line: int | None = None) -> None:
+        """Present connections stay open and say nothing more, not even an answer.
+
+        `line`: of a venue with two websockets, those to one of them.
+        """
+        self._call(self._stall(line))
 
     def next_change(self) -> None:
         """Play up to the next frame that changes a book, without it."""
-        while not self._parser.parse(self.script.frames[self.n_played]).books:
+        while not self._known[self.script.frames[self.n_played]].books:
+            self.play()
+
+    def next_trade(self) -> None:
+        """Play up to the next frame with a trade, without it."""
+        while self._known[self.script.frames[self.n_played]].books:
             self.play()
 
     def _call(self, work: Any) -> Any:
@@ -245,27 +283,48 @@ class VenueServer:
             await self._stop.wait()
             beats.cancel()
 
-    async def _take(self, frame: bytes) -> None:
-        for part in self._parser.parse(frame).parts:
+    async def _take(self, frame: bytes) -> bytes:
+        """It happens; the frame as it would be sent."""
+        parsed = self._known[frame]
+        for part in parsed.parts:
             self._at_ns = max(self._at_ns, part.ts_event_ns)
+            name = self.script.names[part.symbol]
             if isinstance(part, Book):
-                truth = self.truths[self.script.names[part.symbol]]
-                truth.change("bids", _texts(part, "bids"))
-                truth.change("asks", _texts(part, "asks"))
-                if part.link is not None:
-                    truth.number = part.link.last
+                self.truths[name].take(part)
                 if self.tongue.depth:
-                    truth.cut(self.tongue.depth)
+                    self.truths[name].cut(self.tongue.depth)
+            elif part.kind is Kind.TRADE:
+                self.traded[name].append(part)
+        for socket in list(self._sockets)[::-1]:
+            if self.tongue.numbers and self._is_for(socket, frame, parsed):
+                frame = self._numbered(socket, frame)
+                break
+        self._known[frame] = parsed
+        return frame
+
+    def _is_for(self, socket: ServerConnection, frame: bytes, parsed: Parsed) -> bool:
+        books = {self.script.names[book.symbol] for book in parsed.books}
+        return (
+            books <= self._sockets[socket]
+            and not books & self.hides
+            and self._lines[socket] == self.tongue.line(frame)
+        )
+
+    def _numbered(self, socket: ServerConnection, frame: bytes) -> bytes:
+        if not self.tongue.numbers or frame[:1] != b"[":
+            return frame
+        self._counts[socket] += 1
+        return frame[:-1] + b",%d]" % self._counts[socket]
 
     async def _deliver(self, frame: bytes) -> None:
-        books = {self.script.names[b.symbol] for b in self._parser.parse(frame).books}
-        for socket, subscribed in list(self._sockets.items()):
-            if books <= subscribed and not books & self.hides:
+        for socket in list(self._sockets):
+            if self._is_for(socket, frame, self._known[frame]):
                 await self._send(socket, frame)
 
     async def _deliver_text(self, frame: bytes) -> None:
         for socket in list(self._sockets):
-            await self._send(socket, frame)
+            if self._lines[socket] == self.tongue.line(frame):
+                await self._send(socket, frame)
 
     async def _send(self, socket: ServerConnection, frame: bytes) -> None:
         if socket in self._stalled:
@@ -280,40 +339,47 @@ class VenueServer:
         for socket in list(self._sockets):
             socket.transport.abort()
 
-    async def _stall(self) -> None:
-        self._stalled |= set(self._sockets)
+    async def _stall(self, line: int | None) -> None:
+        self._stalled |= {s for s, of in self._lines.items() if line is None or of == line}
 
     async def _client(self, socket: ServerConnection) -> None:
-        self._sockets[socket] = set()
-        self.n_opened += 1
+        assert socket.request is not None
+        self._lines[socket] = int(socket.request.path.endswith("/beside"))
+        self._sockets[socket], self._counts[socket] = set(), 0
+        self.n_opened += self._lines[socket] == 0
         try:
             async for message in socket:
                 if socket in self._stalled:
                     continue
-                asked = self.tongue.asked(json.loads(message))
+                self.heard.append(str(message))
+                asked = self.tongue.asked(_read(message))
+                had = set(self._sockets[socket])
                 self._sockets[socket] |= set(asked.opens)
                 self._sockets[socket] -= set(asked.closes)
                 for answer in asked.answers:
                     await self._send(socket, answer)
-                for name in asked.snapshots:
-                    await self._send(socket, self._snapshot(name))
+                for name in set(asked.snapshots) - had:  # one subscribed to twice brings none
+                    await self._send(socket, self._numbered(socket, self._snapshot(name)))
         except ConnectionClosed:
             pass
         finally:
-            del self._sockets[socket]
+            del self._sockets[socket], self._lines[socket], self._counts[socket]
 
     def _snapshot(self, name: str) -> bytes:
         return self.spoil(self.tongue.snapshot(name, self.truths[name], self._at_ns))
 
     def _request(self, connection: ServerConnection, request: Request) -> Response | None:
-        if request.path == "/ws":
+        if request.path.startswith("/ws"):
             return None
         body = self.tongue.instruments(request.path, self.script.names)
         name = self.tongue.book_of(request.path)
         if name in self.truths:
             body = self._snapshot(name)
             self.sent.append((request.path, body))
-        if body is None:
+        elif audited := self.tongue.audit_of(request.path):
+            body = self.tongue.audit(audited, self.truths[audited])
+        body = body or self.tongue.trades(request.path, self.traded)
+        if body is None or self.rest_fails:
             return Response(404, "Not Found", Headers({"Content-Length": "0"}), b"")
         head = Headers({"Content-Length": str(len(body)), "Connection": "close"})
         return Response(200, "OK", head, body)
@@ -322,7 +388,14 @@ class VenueServer:
         while self.tongue.heartbeat:
             await asyncio.sleep(HEARTBEAT_S)
             for socket in set(self._sockets) - self._stalled:
-                await self._send(socket, self.tongue.heartbeat)
+                if self._lines[socket] == 0 and (self._is_told or not self.tongue.numbers):
+                    await self._send(socket, self._numbered(socket, self.tongue.heartbeat))
+
+
+def _read(message: str | bytes) -> Any:
+    """A client's JSON, or the text that it sent instead."""
+    text = message if isinstance(message, str) else message.decode()
+    return json.loads(text) if text[:1] in "{[" else text
 
 
 def _port(server: Server) -> int:

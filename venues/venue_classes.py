@@ -110,6 +110,52 @@ def _bybit_perp(name: str) -> Terms | None:
     return inverse._replace(contract_size="1") if inverse else _linear(name)
 
 
+def _kraken_futures(name: str) -> Terms | None:
+    """PI and FI are inverse contracts of 1 USD, PF and FF linear ones of one coin."""
+    found = re.fullmatch(r"(PI|FI|PF|FF)_([A-Z0-9]+?)(_\d{6})?", name)
+    pair = found and _pair(found[2])
+    if not found or not pair or pair[1] != "USD":
+        return None
+    if found[1] in ("PF", "FF"):
+        return Terms(InstrumentKind.LINEAR, *pair, pair[1], "1")
+    return Terms(InstrumentKind.INVERSE, *pair, pair[0], "1")
+
+
+def _okx(name: str) -> Terms | None:
+    """BTC-USDT is spot; BTC-USDT-SWAP and BTC-USD-220527 are contracts."""
+    found = re.fullmatch(r"([A-Z0-9]+-[A-Z0-9]+)-(SWAP|\d{6})", name)
+    if not found:
+        return _spot(name)
+    if found[1].endswith("-USD"):
+        return _coin_margined(found[1])
+    return _linear(found[1])
+
+
+def _deribit(name: str) -> Terms | None:
+    """BTC-PERPETUAL and BTC-27DEC24 are inverse with USD quantities, SOL_USDC-PERPETUAL linear."""
+    found = re.fullmatch(r"([A-Z0-9]+)(_USD[CT])?-(PERPETUAL|\d{1,2}[A-Z]{3}\d{2})", name)
+    if not found:
+        return None
+    if found[2]:
+        return _linear(found[1] + found[2])
+    pair = _pair(found[1] + "_USD")
+    return pair and Terms(InstrumentKind.INVERSE, *pair, pair[0], "1")
+
+
+def _bitfinex(name: str) -> Terms | None:
+    """tBTCUSD, tDUSK:USD and tBTCUST (Tether); tapes leave the t out."""
+    body = name.removeprefix("t").replace(":", "-")
+    if body.endswith("UST"):
+        body = body.removesuffix("UST") + "USDT"
+    return _spot(body)
+
+
+def _hyperliquid(name: str) -> Terms | None:
+    if not re.fullmatch(r"k?[A-Z0-9]{1,12}", name):
+        return None
+    return Terms(InstrumentKind.LINEAR, name, "USDC", "USDC", "1")
+
+
 def _ftx(name: str) -> Terms | None:
     """BTC-PERP is quoted and settled in USD; BTC/USD is spot."""
     if not name.endswith("-PERP"):
@@ -200,7 +246,7 @@ VENUES: dict[str, VenueClass] = {
     "binance": _crypto_spot("0.001", "0.001", _binance),
     "binance_spot": _crypto_spot("0.001", "0.001"),
     "binance_us": _crypto_spot("0.001", "0.001"),
-    "bitfinex": _crypto_spot("0.001", "0.002"),
+    "bitfinex": _crypto_spot("0.001", "0.002", _bitfinex),
     "bitflyer": _crypto_spot("0.0015", "0.0015"),
     "bitstamp": _crypto_spot("0.0025", "0.0025"),
     "btcbox": _crypto_spot("0.0005", "0.0005"),
@@ -209,11 +255,15 @@ VENUES: dict[str, VenueClass] = {
     "gemini": _crypto_spot("0.002", "0.004"),
     "hitbtc": _crypto_spot("0.001", "0.0025"),
     "kraken": _crypto_spot("0.0016", "0.0026"),
+    "okx": _crypto_spot("0.0008", "0.001", _okx),
     "binance_coinm": _crypto_perpetual("0.0001", "0.0005", _coin_margined),
     "binance_perp": _crypto_perpetual("0.0002", "0.0005", _binance_perp),
     "binance_usdm": _crypto_perpetual("0.0002", "0.0005", _linear),
     "bybit_perp": _crypto_perpetual("0.0002", "0.00055", _bybit_perp),
+    "deribit": _crypto_perpetual("0", "0.0005", _deribit),
     "ftx": _crypto_perpetual("0.0002", "0.0007", _ftx),
+    "hyperliquid": _crypto_perpetual("0.00015", "0.00045", _hyperliquid),
+    "kraken_futures": _crypto_perpetual("0.0002", "0.0005", _kraken_futures),
     "fxcm": _FX,
     "oanda": _FX,
     "cme": _FUTURES,

@@ -1,9 +1,10 @@
 """Coinbase Exchange: level2 without numbers, matches with the maker's side."""
 
 from typing import ClassVar
+from urllib.parse import urlsplit
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from schemas.kinds import Kind, Side
 from venues.frames.fields import DefectError, Id, Name, Price, Qty, Stamp, stamp_ns
@@ -41,6 +42,21 @@ class _Match(Struct):
     time: Stamp
 
 
+class _RestBook(Struct):
+    """Levels have a third part, the number of orders."""
+
+    bids: list[tuple[Price, Qty, Raw]]
+    asks: list[tuple[Price, Qty, Raw]]
+
+
+class _RestTrade(Struct):
+    trade_id: Id
+    side: str
+    size: Qty
+    price: Price
+    time: Stamp
+
+
 class _Ticker(Struct):
     product_id: Name
     sequence: Id
@@ -57,6 +73,9 @@ _SNAPSHOT = msgspec.json.Decoder(_Snapshot, strict=False)
 _UPDATE = msgspec.json.Decoder(_Update, strict=False)
 _MATCH = msgspec.json.Decoder(_Match, strict=False)
 _TICKER = msgspec.json.Decoder(_Ticker, strict=False)
+_REST_BOOK = msgspec.json.Decoder(_RestBook, strict=False)
+_REST_TRADE = msgspec.json.Decoder(_RestTrade, strict=False)
+_RAWS = msgspec.json.Decoder(list[Raw])
 _TAKER = {"buy": Side.SELL, "sell": Side.BUY}  # the feed names the maker's side
 
 
@@ -73,6 +92,8 @@ class CoinbaseParser(FrameParser):
             data("match", "TRADE", "one trade"),
             data("ticker", "QUOTE", "best bid and ask with each trade"),
             data("last_match", "", "the trade before the subscription"),
+            data("GET book", "BOOK", "all levels, to compare a book with"),
+            data("GET trades", "TRADE", "older trades, the newest first"),
             control("subscriptions", "answer to a subscription"),
             control("heartbeat", "once a second"),
             control("error", "an error answer"),
@@ -90,7 +111,19 @@ class CoinbaseParser(FrameParser):
         return _ABOUT.decode(frame).product_id
 
     def read(self, frame: bytes, draft: Draft, label: str) -> None:
+        if label:
+            self._read_rest(frame, draft, label)
+            return
         self.dispatch(_PEEK.decode(frame).type, frame, draft)
+
+    def _read_rest(self, frame: bytes, draft: Draft, label: str) -> None:
+        """Path: /products/BTC-USD/book?level=2"""
+        try:
+            parts = urlsplit(label).path.strip("/").split("/")
+        except ValueError as error:
+            raise DefectError(f"label {label!r}: {error}") from None
+        name, what = [*parts, "", "", ""][1:3]
+        self.dispatch(f"GET {what}", frame, draft, name)
 
     def _snapshot(self, body: bytes, draft: Draft) -> None:
         found = _SNAPSHOT.decode(body)
@@ -138,6 +171,30 @@ class CoinbaseParser(FrameParser):
             )
         )  # fmt: skip
 
+    def _rest_book(self, body: bytes, draft: Draft, name: str) -> None:
+        draft.symbol = self.symbol(name)
+        found = _REST_BOOK.decode(body)
+        draft.elements = len(found.bids) + len(found.asks)
+        draft.add(
+            Book(
+                draft.symbol, 0, snapshot=True,
+                bids=[(price, qty) for price, qty, _ in found.bids],
+                asks=[(price, qty) for price, qty, _ in found.asks],
+            )
+        )  # fmt: skip
+
+    def _rest_trades(self, body: bytes, draft: Draft, name: str) -> None:
+        symbol = self.symbol(name)
+
+        def event(t: _RestTrade) -> Event:
+            if t.side not in _TAKER:
+                raise DefectError(f"side {t.side!r} is neither buy nor sell")
+            return Event(
+                Kind.TRADE, symbol, stamp_ns(t.time), t.trade_id, _TAKER[t.side], t.price, t.size
+            )
+
+        self.each(_RAWS.decode(body), _REST_TRADE, draft, event)
+
 
 CoinbaseParser.handlers = {
     "snapshot": CoinbaseParser._snapshot,
@@ -145,4 +202,6 @@ CoinbaseParser.handlers = {
     "match": CoinbaseParser._match,
     "last_match": CoinbaseParser._last_match,
     "ticker": CoinbaseParser._ticker,
+    "GET book": CoinbaseParser._rest_book,
+    "GET trades": CoinbaseParser._rest_trades,
 }

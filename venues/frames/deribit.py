@@ -38,6 +38,10 @@ class _Book(Struct):
     prev_change_id: Id | None = None
 
 
+class _Trades(Struct):
+    trades: list[Raw]
+
+
 class _Trade(Struct):
     timestamp: Ms
     price: Price
@@ -67,6 +71,7 @@ _OUTER = msgspec.json.Decoder(_Outer)
 _RAWS = msgspec.json.Decoder(list[Raw])
 _ABOUT = msgspec.json.Decoder(_About)
 _BOOK = msgspec.json.Decoder(_Book)
+_TRADES = msgspec.json.Decoder(_Trades)
 _TRADE = msgspec.json.Decoder(_Trade)
 _QUOTE = msgspec.json.Decoder(_Quote)
 _TICKER = msgspec.json.Decoder(_Ticker)
@@ -86,6 +91,7 @@ class DeribitParser(FrameParser):
             data("trades", "TRADE", "trades"),
             data("quote", "QUOTE", "best bid and ask"),
             data("ticker", "QUOTE, MARK, OPEN_INTEREST, FUNDING", "best bid and ask, figures"),
+            data("GET trades", "TRADE", "older trades"),
             control("answer", "answer to a request"),
             control("error", "an error answer"),
             control("heartbeat", "the venue asks whether we live"),
@@ -101,6 +107,9 @@ class DeribitParser(FrameParser):
 
     def read(self, frame: bytes, draft: Draft, label: str) -> None:
         outer = _OUTER.decode(frame)
+        if "/get_last_trades_by_instrument" in label and outer.result is not UNSET:
+            self.dispatch("GET trades", outer.result, draft)
+            return
         if outer.method != "subscription" or outer.params is UNSET:
             answer = "error" if outer.error is not UNSET else "answer"
             none = outer.error is UNSET and outer.result is UNSET
@@ -132,7 +141,13 @@ class DeribitParser(FrameParser):
             )
         )  # fmt: skip
 
+    def _rest_trades(self, body: Raw, draft: Draft) -> None:
+        self._each_trade(_TRADES.decode(body).trades, draft)
+
     def _trades(self, body: Raw, draft: Draft) -> None:
+        self._each_trade(_RAWS.decode(body), draft)
+
+    def _each_trade(self, trades: list[Raw], draft: Draft) -> None:
         def event(t: _Trade) -> Event:
             if t.direction not in _SIDES:
                 raise DefectError(f"direction {t.direction!r} is neither buy nor sell")
@@ -141,7 +156,7 @@ class DeribitParser(FrameParser):
                 _SIDES[t.direction], t.price, t.amount,
             )  # fmt: skip
 
-        self.each(_RAWS.decode(body), _TRADE, draft, event)
+        self.each(trades, _TRADE, draft, event)
 
     def _quote(self, body: Raw, draft: Draft) -> None:
         self.figures([self._top(_QUOTE.decode(body))], draft)
@@ -172,6 +187,7 @@ class DeribitParser(FrameParser):
 DeribitParser.handlers = {
     "book": DeribitParser._book,
     "trades": DeribitParser._trades,
+    "GET trades": DeribitParser._rest_trades,
     "quote": DeribitParser._quote,
     "ticker": DeribitParser._ticker,
 }

@@ -1,11 +1,12 @@
 """Recordings of raw frames: zstd JSON lines, one frame a line, as they were received.
 
 A line is `{"recv_ns": ns or null, "frame": the venue's JSON}`; beside it may stand `dir` (rx, tx,
-connect, rest), `url`, `text` (a frame that is not JSON), `event` (the name of an event, where the
-venue keeps it outside of the message), or `venue`, `path` and `query` of a REST answer.
+connect, rest; audit and trades are REST answers of which not all was used), `url`, `text` (a frame
+that is not JSON), `event` (the name of an event, where the venue keeps it outside of the message),
+or `venue`, `path` and `query` of a REST answer.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -45,7 +46,7 @@ class Recorded(NamedTuple):
     line: int  # from 1
     venue: str  # "" where the line does not say
     ts_recv_ns: int  # NO_TIME where none was recorded
-    ours: str  # "sent" or "connected" for what we did, "" for what the venue said
+    ours: str  # "sent", "connected" or what else we did; "" for what the venue said
     label: str  # as Parser.parse takes it
     frame: bytes
 
@@ -127,7 +128,42 @@ class _Line(Struct):
 
 
 _LINE = msgspec.json.Decoder(_Line)
-_OURS = {"tx": "sent", "connect": "connected"}
+_OURS = {"tx": "sent", "connect": "connected", "audit": "compared", "trades": "fetched"}
+
+
+class Line(NamedTuple):
+    """What a recording has of one frame."""
+
+    recv_ns: int
+    dir: str  # "" for a websocket message that was received
+    url: str
+    frame: bytes
+
+    def text(self) -> bytes:
+        """As one line of a recording."""
+        head: dict[str, object] = {"recv_ns": self.recv_ns}
+        if self.dir:
+            head |= {"dir": self.dir, "url": self.url}
+        if self.dir != "connect":
+            head |= self._content()
+        return msgspec.json.encode(head).replace(b"\n", b" ") + b"\n"
+
+    def _content(self) -> dict[str, object]:
+        try:
+            msgspec.json.decode(self.frame)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return {"text": self.frame.decode(errors="replace")}
+        return {"frame": Raw(self.frame)}
+
+
+def write_recording(path: Path, lines: Iterable[Line]) -> int:
+    """Write a recording; returns how many lines it has."""
+    n = 0
+    with pa.output_stream(str(path), compression="zstd") as stream:
+        for line in lines:
+            stream.write(line.text())
+            n += 1
+    return n
 
 
 def recorded(path: Path) -> Iterator[Recorded]:

@@ -1,12 +1,15 @@
 """Kraken spot, websocket version 2: books with a checksum over the written digits."""
 
+from decimal import Decimal
 from typing import ClassVar
+from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from schemas.kinds import Kind, Side
 from venues.frames.fields import (
+    S_NS,
     DefectError,
     Id,
     Name,
@@ -76,13 +79,34 @@ class _Ticker(Struct):
     timestamp: Stamp | UnsetType = UNSET
 
 
+class _RestTrade(Struct, array_like=True):
+    price: Price
+    qty: Qty
+    time_s: Raw
+    side: str
+    type: str
+    misc: str
+    trade_id: Id
+
+
+class _RestTrades(Struct):
+    """Trades by the venue's name of the pair, and beside them where the next page begins."""
+
+    result: dict[str, Raw]
+
+
 _OUTER = msgspec.json.Decoder(_Outer)
 _SUBSCRIBED = msgspec.json.Decoder(_Subscribed)
 _ABOUT = msgspec.json.Decoder(_About)
 _BOOK = msgspec.json.Decoder(_Book)
 _TRADE = msgspec.json.Decoder(_Trade)
 _TICKER = msgspec.json.Decoder(_Ticker)
+_REST_TRADES = msgspec.json.Decoder(_RestTrades)
+_REST_TRADE = msgspec.json.Decoder(_RestTrade, strict=False)
+_RAWS = msgspec.json.Decoder(list[Raw])
 _SIDES = {"buy": Side.BUY, "sell": Side.SELL}
+_REST_SIDES = {"b": Side.BUY, "s": Side.SELL}
+_REST_NAMES = {"BTC": "XBT", "DOGE": "XDG"}
 
 
 class KrakenParser(FrameParser):
@@ -96,6 +120,7 @@ class KrakenParser(FrameParser):
             data("book", "BOOK", "snapshot, then changed levels, with a checksum each"),
             data("trade", "TRADE", "trades; the snapshot repeats the last ones"),
             data("ticker", "QUOTE", "best bid and ask"),
+            data("GET Trades", "TRADE", "older trades"),
             control("heartbeat", "nothing happened for a second"),
             control("status", "the venue's state"),
             control("subscribe", "answer to a subscription, with the book's depth"),
@@ -115,6 +140,9 @@ class KrakenParser(FrameParser):
         self.depth: dict[str, int] = {}  # per subscribed symbol
 
     def read(self, frame: bytes, draft: Draft, label: str) -> None:
+        if label:
+            self._read_rest(frame, draft, label)
+            return
         outer = _OUTER.decode(frame)
         if outer.channel:
             self.dispatch(outer.channel, outer, draft)
@@ -183,6 +211,32 @@ class KrakenParser(FrameParser):
             _SIDES[found.side], found.price, found.qty,
         )  # fmt: skip
 
+    def _read_rest(self, frame: bytes, draft: Draft, label: str) -> None:
+        """Path: /0/public/Trades?pair=XBTUSD&since=0"""
+        try:
+            parts = urlsplit(label)
+        except ValueError as error:
+            raise DefectError(f"label {label!r}: {error}") from None
+        pair = parse_qs(parts.query).get("pair", [""])[0]
+        self.dispatch(f"GET {parts.path.rpartition('/')[2]}", frame, draft, pair)
+
+    def _rest_trades(self, body: bytes, draft: Draft, pair: str) -> None:
+        names = [name for name in self.instruments if rest_pair(name) == pair]
+        if len(names) != 1:
+            raise DefectError(f"pair {pair!r} is not one of this feed's instruments")
+        symbol = self.symbol(names[0])
+        found = [raw for name, raw in _REST_TRADES.decode(body).result.items() if name != "last"]
+        if len(found) != 1:
+            raise DefectError(f"Expected trades of one pair, got {len(found)}")
+
+        def event(t: _RestTrade) -> Event:
+            if t.side not in _REST_SIDES:
+                raise DefectError(f"side {t.side!r} is neither b nor s")
+            at_ns = int(Decimal(written(bytes(t.time_s), "$[2]")) * S_NS)
+            return Event(Kind.TRADE, symbol, at_ns, t.trade_id, _REST_SIDES[t.side], t.price, t.qty)
+
+        self.each(_RAWS.decode(found[0]), _REST_TRADE, draft, event)
+
     def _tickers(self, outer: _Outer, draft: Draft) -> None:
         self.each(self._elements(outer), _TICKER, draft, self._ticker)
 
@@ -198,7 +252,13 @@ KrakenParser.handlers = {
     "book": KrakenParser._books,
     "trade": KrakenParser._trades,
     "ticker": KrakenParser._tickers,
+    "GET Trades": KrakenParser._rest_trades,
 }
+
+
+def rest_pair(name: str) -> str:
+    """BTC/USD as REST requests name it: XBTUSD."""
+    return "".join(_REST_NAMES.get(part, part) for part in name.split("/"))
 
 
 def _texts(levels: list[_Level], where: str) -> list[tuple[str, str]]:

@@ -1,5 +1,6 @@
 """The contract of parsers, and what all of them share: one frame in, one `Parsed` out, no raise."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar, Protocol, TypeVar
 
@@ -87,7 +88,7 @@ class Draft:
         self.kind, self.reason = FrameClass.SUPERSEDED, reason
 
 
-class FrameParser:
+class FrameParser(ABC):
     """Base of the venues' parsers: accounts for the frame, keeps the instruments.
 
     A venue's parser names its `venue`, and in `handlers` for every data type of it the method that
@@ -118,9 +119,9 @@ class FrameParser:
                 draft.symbol = self._subject(frame)
         return self._close(draft)
 
+    @abstractmethod
     def read(self, frame: bytes, draft: Draft, label: str) -> None:
         """Fill the draft, or raise one of UNREADABLE."""
-        raise NotImplementedError
 
     def subject(self, frame: bytes) -> str:
         """The instrument of a book message that could not be read; "" if it cannot be told."""

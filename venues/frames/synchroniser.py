@@ -71,6 +71,10 @@ class Synchroniser:
             decided += self._release(parsed.ts_recv_ns)
         return decided
 
+    def lose(self, symbol: int) -> None:
+        """A book is wrong for a reason of the caller's: its numbered changes wait from now on."""
+        self._break(symbol)
+
     def flush(self) -> list[Judged]:
         """What still waits; no snapshot came for it."""
         decided = [self._decide(parsed, Verdict.UNPROVABLE) for parsed in self._held]

@@ -1,7 +1,8 @@
 """What one connection says: frames parsed, judged, and told as rows and events of books.
 
 This is the reader's half of a session. A gap, a failed checksum, a book message that cannot be
-read, and a frozen book all end in the same way: the book is lost, and a snapshot is asked for.
+read, a frozen book and one that an audit finds wrong all end in the same way: the book is lost, and
+a snapshot is asked for. Trades that did not come are fetched.
 """
 
 import logging
@@ -13,10 +14,12 @@ from typing import NamedTuple
 from operators.market.books.words import BookEvent, BookReason
 from schemas.kinds import Kind
 from venues.frames import Book, Event, FrameClass, Judged, Parsed, Synchroniser, Verdict, parser_for
+from venues.live.audit import BookAudit, Found
 from venues.live.handover import Received, What
+from venues.live.missed import STREAM, TradeCounts, TradeTail
 from venues.live.session import Pace, Session
 from venues.live.venue import LiveVenue
-from venues.live.watch import BookWatch, Due
+from venues.live.watch import S_NS, BookWatch, Due
 
 LOGGED = 20  # frames in quarantine that are logged for each connection; all are counted
 
@@ -36,7 +39,7 @@ class Happened(NamedTuple):
 
 
 @dataclass
-class Counts:
+class Counts(TradeCounts):
     """What came of a connection's frames since the feed began.
 
     frames = classes' total + too_old + frames that wait for a snapshot now.
@@ -57,7 +60,9 @@ class Counts:
     snapshots: int = 0
     too_old: int = 0  # snapshots that did not reach the changes held
     asked: int = 0  # snapshots asked for because a book was lost
-    audits: int = 0
+    audits: int = 0  # books compared with a snapshot
+    audits_failed: int = 0  # no snapshot came to compare with, or one that was too old
+    differed: int = 0  # books that an audit found wrong
     halts: int = 0
     lost_connections: int = 0
 
@@ -82,10 +87,20 @@ class Connection:
         pace: Pace,
         stamp: Callable[[int], int],
     ) -> None:
-        self.venue, self.names, self.counts = venue, tuple(names), Counts()
+        self.venue, self.names = venue, tuple(names)
         self.happened: list[Happened] = []  # the feed takes them out
         self._session, self._stamp = session, stamp
         self._watches = [BookWatch(pace, audit_s=venue.audit_s) for _ in names]
+        slack_ns, patience_ns = int(pace.audit_slack_s * S_NS), int(pace.patience_s * S_NS)
+        self._audits = [BookAudit(slack_ns=slack_ns, patience_ns=patience_ns) for _ in names]
+        self.counts = Counts()
+        self._tail = TradeTail(
+            names,
+            venue.missed,
+            ask=lambda path: session.fetch(path, What.TRADES),
+            patience_ns=int(pace.missed_s * S_NS),
+            counts=self.counts,
+        )
         self._why = [BookReason.NO_SNAPSHOT for _ in names]  # each book was last lost
         self._logged = 0
         self._begin()
@@ -94,22 +109,38 @@ class Connection:
         """The frames that are decided with this item, in the order of their rows."""
         if item.what is What.FRAME:
             return self._frame(item)
+        if item.what is What.AUDIT:
+            return self._audited(item)
+        if item.what is What.TRADES:
+            return self._fetched(item)
         at_ns = self._stamp(item.ts_recv_ns)
+        if item.what is What.FAILED:
+            for audit, path in zip(self._audits, self._audit_paths(), strict=True):
+                if path == item.label:
+                    audit.failed(at_ns)
+            return self._stamped(self._tail.failed(item.label), at_ns)
         if item.what is What.OPENED:
             self._begin()
+            self._tail.opened()
             for book, watch in enumerate(self._watches):
                 watch.opened(at_ns)
                 self._tell(book, at_ns, BookEvent.RESYNC, self._why[book])
             return []
         self.counts.lost_connections += 1
         made = self._settle(self._sync.flush(), at_ns)
+        made += self._stamped(self._tail.given_up(), at_ns)
         self._begin()
         at_ns = self._stamp(at_ns)
         for book, watch in enumerate(self._watches):
             watch.closed()
+            self._audits[book].cancel()
             self._why[book] = BookReason.DISCONNECTED
             self._tell(book, at_ns, BookEvent.GAP, BookReason.DISCONNECTED)
         return made
+
+    def late(self, now_ns: int) -> list[Parsed]:
+        """Trades that have waited for others for too long."""
+        return self._stamped(self._tail.late(now_ns), 0)  # behind all that were read
 
     def alive(self, at_ns: int) -> None:
         """Something came: no book of the connection is stale."""
@@ -129,23 +160,82 @@ class Connection:
     def look(self, now_ns: int) -> None:
         """Do what is due by now; call it often."""
         for book, watch in enumerate(self._watches):
+            self._audit(book, now_ns)
             due = watch.due(now_ns)
             if due in _LOST:
                 self.counts.frozen += due is Due.FROZEN
                 self.counts.crossed += due is Due.CROSSED
+                self._sync.lose(book)  # or a snapshot of a moment ago would count as too old
                 self._lose(book, self._stamp(now_ns), BookEvent.GAP, _LOST[due])
                 due = watch.due(now_ns)
             if due is Due.ASK:
                 self.counts.asked += 1
                 self._tell(book, self._stamp(now_ns), BookEvent.RESYNC, self._why[book])
-                self._session.ask(self.names[book])
+                self._bring(book)
             elif due is Due.AUDIT:
-                self.counts.audits += 1
-                self._session.ask(self.names[book])
+                self._audits[book].begin(now_ns)
             elif due is Due.HALT:
                 self.counts.halts += 1
                 self._tell(book, self._stamp(now_ns), BookEvent.HALT, self._why[book])
                 _log.error("live book halted", extra=self._fields(market=self.names[book]))
+
+    def _bring(self, book: int) -> None:
+        """Ask for a book's snapshot."""
+        name = self.names[book]
+        if self.venue.again is not None:
+            self._session.say(self.venue.again(name, self._parser))
+        elif self.venue.snapshot is not None:
+            self._session.fetch(self.venue.snapshot(name))
+
+    def _audit_paths(self) -> list[str]:
+        return ["" if self.venue.audit is None else self.venue.audit(n) for n in self.names]
+
+    def _audit(self, book: int, now_ns: int) -> None:
+        """Do what an audit needs by now, and what follows from it."""
+        found = self._audits[book].look(now_ns)
+        if found is Found.ASK:
+            self._session.fetch(self._audit_paths()[book], What.AUDIT)
+        elif found is Found.UNDECIDED:
+            self.counts.audits_failed += 1
+        elif found in (Found.AGREES, Found.DIFFERS):
+            self.counts.audits += 1
+        if found is Found.DIFFERS:
+            self.counts.differed += 1
+            self._sync.lose(book)
+            self._lose(book, self._stamp(now_ns), BookEvent.GAP, BookReason.AUDIT)
+
+    def _audited(self, item: Received) -> list[Parsed]:
+        """A snapshot to compare with: none of its rows are given out."""
+        at_ns = self._stamp(item.ts_recv_ns)
+        parsed = self._parser.parse(item.frame, ts_recv_ns=at_ns, label=item.label)
+        self.counts.frames += 1
+        self._log(parsed)
+        used = parsed.kind is FrameClass.DATA and not parsed.refused
+        for book in parsed.books if used else []:
+            self._audits[book.symbol].answer(book, at_ns)
+        self.counts.classes[FrameClass.SUPERSEDED if used else FrameClass.QUARANTINED] += 1
+        return []
+
+    def _fetched(self, item: Received) -> list[Parsed]:
+        """Trades that did not come: of an answer, those that are missing are given out."""
+        at_ns = self._stamp(item.ts_recv_ns)
+        parsed = self._parser.parse(item.frame, ts_recv_ns=at_ns, label=item.label)
+        self.counts.frames += 1
+        self.counts.classes[parsed.kind] += 1
+        self._log(parsed)
+        trades = [part for part in parsed.parts if isinstance(part, Event)]
+        return self._stamped(self._tail.answered(item.label, trades), at_ns)
+
+    def _stamped(self, frames: Sequence[Parsed], at_ns: int) -> list[Parsed]:
+        """Frames that waited, with times behind one another; fetched trades are counted here."""
+        made = []
+        for parsed in frames:
+            at_ns = self._stamp(at_ns)
+            made.append(replace(parsed, ts_recv_ns=at_ns))
+            if parsed.stream == STREAM:
+                self.counts.elements += parsed.elements
+                self.counts.rows += parsed.n_rows
+        return made
 
     def _begin(self) -> None:
         """Depths, numbers and checksums are those of one connection."""
@@ -203,14 +293,15 @@ class Connection:
                 self.counts.gaps += 1
                 for book in range(len(self.names)):
                     self._lose(book, at_ns, BookEvent.GAP, BookReason.SEQUENCE_GAP)
-            parsed = self._judge(parsed, judged.verdicts)
+            parsed = self._tail.without_repeated(self._judge(parsed, judged.verdicts))
             if parsed.kind is FrameClass.DATA:
                 self.counts.elements += parsed.elements
                 self.counts.refused += sum(refused.elements for refused in parsed.refused)
                 kept = self._kept(parsed)
                 self.counts.rows += kept.n_rows
                 self.counts.halted_rows += parsed.n_rows - kept.n_rows
-                made.append(kept)
+                ready = self._tail.accept(kept, at_ns)
+                made += ready if ready == [kept] else self._stamped(ready, at_ns)
         return made
 
     def _judge(self, parsed: Parsed, verdicts: Sequence[Verdict]) -> Parsed:
@@ -234,7 +325,9 @@ class Connection:
 
     def _message(self, book: Book, verdict: Verdict, at_ns: int) -> None:
         watch = self._watches[book.symbol]
-        if verdict in _USED and book.snapshot:
+        if verdict in _USED and self.venue.audit_s:
+            self._audits[book.symbol].take(book)
+        if verdict in _USED and book.snapshot and not (self.venue.whole and watch.synced):
             self.counts.snapshots += 1
             watch.taken(at_ns)
             self._tell(book.symbol, at_ns, BookEvent.SNAPSHOT)
@@ -266,6 +359,7 @@ class Connection:
         self, book: int, at_ns: int, event: BookEvent, reason: BookReason, number: int = -1
     ) -> None:
         self._watches[book].lost(at_ns, number=number)
+        self._audits[book].cancel()
         self._why[book] = reason
         self._tell(book, at_ns, event, reason)
 

@@ -4,25 +4,26 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from operators.arrays import I2, I4, I8
-from operators.market.books.l2 import L2Books
+from operators.market.books.l2 import BookTopRows, L2Books
 from operators.market.books.l2_state import BookTerms
+from operators.market.books.l3 import L3Books, OrderRows, OrderTopRows
 from operators.market.books.status import BookEventRows, BookStatus, BookStatusRows, to_market
 from operators.market.books.words import BookEvent, BookReason, BookState
 from schemas.instruments import InstrumentTable
 from schemas.kinds import NO_SYMBOL, Kind
 from schemas.rows import MarketRows, concat, empty, take
 from venues.feed import SourceInfo
-from venues.frames import PARSERS, Parsed, market_rows
+from venues.frames import PARSERS, Parsed, market_rows, order_rows
 from venues.live.clock import SessionClock
 from venues.live.connection import Connection, Counts, Happened
 from venues.live.errors import LiveError
-from venues.live.handover import BYTES_MAX, Handover
+from venues.live.handover import BYTES_MAX, Handover, Received
 from venues.live.instruments import Market, instrument_table
 from venues.live.rest import get
 from venues.live.session import Pace, Session, SessionCounts
@@ -75,6 +76,8 @@ class LiveFeed:
         Price and quantity steps are the venues', the fees those of their class.
     terms : BookTerms
         What each feed shows of its book, in the order of the table.
+    record : callable or None
+        Told of everything that was received, in order, before its rows are given out.
 
     Notes
     -----
@@ -113,6 +116,7 @@ class LiveFeed:
         self._last_ns = self._start_ns = self._clock.now_ns()
         self._ticked_ns = 0
         self.clock_jumps = 0
+        self.record: Callable[[Sequence[Received]], None] | None = None
         self._connections: list[Connection] = []
         self._sessions: list[Session] = []
         self._connect(wanted, pace or Pace())
@@ -124,6 +128,9 @@ class LiveFeed:
         self._l2 = L2Books(self.table.arrays(), self.terms)
         self._l2_state = self._l2.initial()
         self._l2.step(self._l2_state, empty(MarketRows))  # compiled before frames wait for it
+        self._l3 = L3Books(self.table.arrays())
+        self._l3_state = self._l3.initial()
+        self._l3.step(self._l3_state, empty(OrderRows))
         self._status.step(self._status_state, empty(BookEventRows))
         self._held: MarketRows | None = None
 
@@ -131,6 +138,11 @@ class LiveFeed:
     def names(self) -> list[str]:
         """The connections, one for each venue; MarketRows.source is the index."""
         return [connection.venue.name for connection in self._connections]
+
+    @property
+    def urls(self) -> list[str]:
+        """Each connection's first websocket."""
+        return [connection.venue.ws for connection in self._connections]
 
     @property
     def description(self) -> list[SourceInfo]:
@@ -154,6 +166,17 @@ class LiveFeed:
         return {
             connection.venue.name: (connection.counts, session.counts)
             for connection, session in zip(self._connections, self._sessions, strict=True)
+        }
+
+    @property
+    def totals(self) -> dict[tuple[str, ...], float]:
+        """The same numbers by venue and name, without the frames' classes; from any thread."""
+        return {
+            (venue, name): value
+            for venue, both in self.counts.items()
+            for counts in both
+            for name, value in vars(counts).items()
+            if isinstance(value, int)
         }
 
     def take(self, max_rows: int) -> MarketRows:
@@ -185,15 +208,21 @@ class LiveFeed:
     def _gather(self, max_rows: int) -> MarketRows:
         frames: list[tuple[int, Parsed]] = []
         n_rows, heard, drained = 0, set(), False
+        received: list[Received] = []
+        for k, connection in enumerate(self._connections):
+            frames += [(k, parsed) for parsed in connection.late(self._clock.now_ns())]
         while n_rows < max_rows:
             item = self._handover.take()
             if item is None:
                 drained = True
                 break
             heard.add(item.connection)
+            received.append(item)
             for parsed in self._connections[item.connection].accept(item):
                 frames.append((item.connection, parsed))
                 n_rows += parsed.n_rows
+        if self.record is not None and received:
+            self.record(received)
         for k in heard:
             self._connections[k].alive(self._last_ns)
         # What still waits was received before now: nothing of ours may be stamped ahead of it.
@@ -247,7 +276,18 @@ class LiveFeed:
             marks.ts_recv_ns[i], marks.code[i] = event.told.ts_recv_ns, _LOSES[event.told.event]
         if rows.seq.size + len(lost) == 0:
             return set()
-        self._l2_state, tops = self._l2.step(self._l2_state, _in_order([rows, marks]))
+        orders = order_rows(rows)
+        levels = (
+            take(rows, (rows.kind != Kind.BOOK) | (rows.code == 0)) if orders.seq.size else rows
+        )
+        self._l2_state, tops = self._l2.step(self._l2_state, _in_order([levels, marks]))
+        found = self._topped(tops)
+        if orders.seq.size:
+            self._l3_state, order_tops = self._l3.step(self._l3_state, orders)
+            found |= self._topped(order_tops)
+        return found
+
+    def _topped(self, tops: BookTopRows | OrderTopRows) -> set[tuple[int, int]]:
         found: set[tuple[int, int]] = set()
         columns = (tops.lane, tops.symbol, tops.ts_recv_ns, tops.crossed)
         for lane, symbol, at_ns, crossed in zip(*(each.tolist() for each in columns), strict=True):
@@ -398,5 +438,6 @@ def _with_crossed(event: _Event, crossed: set[tuple[int, int]]) -> Iterator[tupl
 
 
 def _digest(connection: Connection) -> str:
-    said = json.dumps([connection.venue.ws, *connection.venue.subscribe(connection.names)])
+    lines = connection.venue.lines
+    said = json.dumps([text for ws, of in lines for text in (ws, *of(connection.names))])
     return hashlib.sha256(said.encode()).hexdigest()

@@ -15,6 +15,9 @@ class What(IntEnum):
     FRAME = 0  # a websocket message or REST answer
     OPENED = 1  # connected, and subscriptions are on their way
     CLOSED = 2  # the connection is gone; `label` says why
+    AUDIT = 3  # a REST answer that a book is compared with
+    TRADES = 4  # a REST answer with trades that did not come
+    FAILED = 5  # a REST answer did not come; `label` is its path
 
 
 class Received(NamedTuple):
@@ -53,7 +56,7 @@ class Handover:
         return True
 
     def tell(self, item: Received) -> None:
-        """Hand over an OPENED or CLOSED; back-off bounds how many there can be."""
+        """Hand over an OPENED, CLOSED or FAILED; back-off and patience bound how many come."""
         with self._filled:
             self._bytes += len(item.frame) + ITEM_BYTES
             self._items.append(item)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from schemas.instruments import InstrumentTable, currency
+from schemas.instruments import InstrumentKind, InstrumentTable, currency
 from venues.live.errors import LiveError, RestError
 from venues.live.venue import LiveVenue, Steps
 from venues.venue_classes import Terms, instrument, terms, venue_class
@@ -19,7 +19,7 @@ class Market(NamedTuple):
 
 
 def instrument_table(
-    markets: Sequence[Market], *, lanes: int, get: Callable[[str], bytes]
+    markets: Sequence[Market], *, lanes: int, get: Callable[[str, str], bytes]
 ) -> InstrumentTable:
     """Every market in a lane: assets round robin in sorted order, as for tapes.
 
@@ -52,7 +52,9 @@ def instrument_table(
             f"kind, contract size, fees, short sales and binary payout as usual for {what};"
             " clock offset 0"
         )
-        made.append(replace(row, assumed=said))
+        kind, contract = row.kind, steps.contract or row.contract_size
+        short = row.can_short or kind in (InstrumentKind.LINEAR, InstrumentKind.INVERSE)
+        made.append(replace(row, assumed=said, contract_size=contract, can_short=short))
         used[lane] += 1
     shares = Counter(currency(row.quote) for row in made)
     desk = min(shares, key=lambda quote: (-shares[quote], quote))
@@ -74,12 +76,12 @@ def _terms(market: Market) -> Terms:
     return found
 
 
-def _steps(market: Market, answers: dict[str, bytes], get: Callable[[str], bytes]) -> Steps:
+def _steps(market: Market, answers: dict[str, bytes], get: Callable[[str, str], bytes]) -> Steps:
     venue, name = market
     url = venue.rest + venue.lists(name)
     try:
         if url not in answers:
-            answers[url] = get(url)
+            answers[url] = get(url, venue.list_body)
         steps = venue.steps(answers[url], name)
     except RestError as error:
         raise LiveError(

@@ -11,9 +11,18 @@ BODY_BYTES_MAX = 64 << 20  # the longest instrument list has 10 MB
 AGENT = "trifecta"  # some venues refuse a request without a name
 
 
-def get(url: str) -> bytes:
-    """The body of an answer. RestError if it does not come in time, whole, and with status 200."""
+def get(url: str, posted: str = "") -> bytes:
+    """The body of an answer. RestError if it does not come in time, whole, and with status 200.
+
+    Parameters
+    ----------
+    posted : str
+        JSON to be posted; "" for a request that only fetches.
+    """
     request = urllib.request.Request(url, headers={"User-Agent": AGENT})
+    if posted:
+        request.data = posted.encode()
+        request.add_header("Content-Type", "application/json")
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
             body: bytes = answer.read(BODY_BYTES_MAX + 1)

@@ -7,9 +7,11 @@ hands them over; who reads them asks it for snapshots.
 import asyncio
 import logging
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from time import monotonic
+from typing import NamedTuple
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
@@ -40,6 +42,9 @@ class Pace:
     too_old_s: float = 0.5  # after one that does not reach the first change held; doubles too
     crossed_s: float = 2.0  # a book whose bid is not below its ask for so long is wrong
     frozen_s: float = 10.0  # a trade changes its book; one that stays silent so long is frozen
+    before_s: float = 1.0  # a change may precede its trade by so much
+    audit_slack_s: float = 2.0  # between the same change over REST and over the websocket
+    missed_s: float = 10.0  # trades wait so long for those before them
 
 
 @dataclass
@@ -55,6 +60,14 @@ class SessionCounts:
 
 class ConnectionOverError(Exception):
     """Why a session leaves its connection."""
+
+
+class _Request(NamedTuple):
+    """What a reader asks a session for."""
+
+    messages: Sequence[str] = ()  # to be sent
+    path: str = ""  # to be fetched
+    what: What = What.FRAME  # of the answer
 
 
 class Session:
@@ -84,13 +97,24 @@ class Session:
         self._connection, self._clock = connection, clock
         self._handover, self._pace = handover, pace
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._asked: asyncio.Queue[str] = asyncio.Queue()
-        self._heard_s = 0.0
+        self._asked: asyncio.Queue[_Request] = asyncio.Queue()
+        self._heard_s: list[float] = []  # for each line
 
-    def ask(self, name: str) -> None:
-        """From any thread: bring a new snapshot of one book."""
+    def say(self, messages: Sequence[str]) -> None:
+        """From any thread: send messages over the first websocket."""
+        self._ask(_Request(messages=messages))
+
+    def fetch(self, path: str, what: What = What.FRAME) -> None:
+        """From any thread: hand over the answer to a REST request as `what`, or FAILED."""
+        self._ask(_Request(path=path, what=what))
+
+    def leave(self) -> None:
+        """From any thread: end this connection, and open another."""
+        self._ask(_Request())
+
+    def _ask(self, request: _Request) -> None:
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(lambda: self._asked.put_nowait(name))
+            self._loop.call_soon_threadsafe(lambda: self._asked.put_nowait(request))
 
     async def run(self) -> None:
         """Connect, and connect again; every end of a connection is told with its reason."""
@@ -100,14 +124,13 @@ class Session:
             opened_s: float | None = None
             reason = ""
             try:
-                async with connect(
-                    self.venue.ws,
-                    max_size=FRAME_BYTES_MAX,
-                    open_timeout=OPEN_S,
-                    close_timeout=CLOSE_S,
-                ) as socket:
+                async with AsyncExitStack() as stack:
+                    sockets = [
+                        await stack.enter_async_context(_connect(line.ws))
+                        for line in self.venue.lines
+                    ]
                     opened_s = monotonic()
-                    await self._live(socket)
+                    await self._live(sockets)
             except* (OSError, WebSocketException, ConnectionOverError) as group:
                 reason = "; ".join(sorted({str(error) or repr(error) for error in _leaves(group)}))
             if opened_s is None:
@@ -125,70 +148,79 @@ class Session:
         most_s = self._pace.backoff_s_min * 2.0 ** min(n_failed, 16)
         return min(most_s, self._pace.backoff_s_max) * random.uniform(0.5, 1.0)
 
-    async def _live(self, socket: ClientConnection) -> None:
+    async def _live(self, sockets: Sequence[ClientConnection]) -> None:
         """Until something ends the connection: it is raised."""
         self._asked = asyncio.Queue()  # what was asked of the connection before is void
-        self._heard_s = monotonic()
+        self._heard_s = [monotonic() for _ in sockets]
         self.counts.opened += 1
         self._tell(What.OPENED)
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._watch(socket))
-            group.create_task(self._serve(socket, group))
-            for message in self.venue.subscribe(self.names):
-                await socket.send(message)
-            while True:
-                frame = await socket.recv(decode=False)
-                self._heard_s = monotonic()
-                self._hand_over(frame, "")
+            group.create_task(self._serve(sockets[0], group))
+            for k, (socket, line) in enumerate(zip(sockets, self.venue.lines, strict=True)):
+                group.create_task(self._watch(k, socket))
+                group.create_task(self._listen(k, socket, line.subscribe))
 
-    async def _watch(self, socket: ClientConnection) -> None:
-        """Ask a quiet venue for a sign of life, and leave a silent one."""
-        probed_s = 0.0
+    async def _listen(
+        self, k: int, socket: ClientConnection, subscribe: Callable[[Sequence[str]], list[str]]
+    ) -> None:
+        for message in subscribe(self.names):
+            await socket.send(message)
         while True:
-            await asyncio.sleep(self.venue.silent_s / LOOKS)
-            quiet_s = monotonic() - self._heard_s
-            if quiet_s > self.venue.silent_s:
+            frame = await socket.recv(decode=False)
+            self._heard_s[k] = monotonic()
+            self._hand_over(What.FRAME, frame, "")
+
+    async def _watch(self, k: int, socket: ClientConnection) -> None:
+        """Ask a quiet venue for a sign of life, and leave a silent one."""
+        silent_s, ping_s = self.venue.silent_s, self.venue.ping_s
+        probed_s, pinged_s = 0.0, monotonic()
+        while True:
+            await asyncio.sleep(silent_s / LOOKS)
+            now_s, heard_s = monotonic(), self._heard_s[k]
+            if now_s - heard_s > silent_s:
                 self.counts.stalls += 1
-                raise ConnectionOverError(f"no frame for {self.venue.silent_s:g} s")
-            if self.venue.probe and quiet_s > self.venue.silent_s / 2 and probed_s < self._heard_s:
-                probed_s = monotonic()
+                raise ConnectionOverError(f"no frame for {silent_s:g} s")
+            is_quiet = now_s - heard_s > silent_s / 2 and probed_s < heard_s
+            is_due = ping_s > 0.0 and now_s - pinged_s > ping_s
+            if self.venue.probe and (is_quiet or is_due):
+                probed_s = pinged_s = monotonic()
                 await socket.send(self.venue.probe)
 
     async def _serve(self, socket: ClientConnection, group: asyncio.TaskGroup) -> None:
-        """Bring the snapshots that are asked for."""
+        """Bring what is asked for."""
         while True:
-            name = await self._asked.get()
-            if not name:
+            request = await self._asked.get()
+            if request.path:
+                group.create_task(self._fetch(request.path, request.what))
+            elif not request.messages:
                 raise ConnectionOverError("the venue asks for a new connection")
-            if self.venue.again is not None:
-                for message in self.venue.again(name):
-                    await socket.send(message)
-            elif self.venue.snapshot is not None:
-                group.create_task(self._fetch(self.venue.snapshot(name)))
+            for message in request.messages:
+                await socket.send(message)
 
-    async def _fetch(self, path: str) -> None:
-        """A failure is counted and told; who misses the snapshot asks again."""
+    async def _fetch(self, path: str, what: What) -> None:
+        """A failure is counted and told; who misses the answer asks again."""
         try:
             body = await asyncio.to_thread(get, self.venue.rest + path)
         except RestError as error:
             self.counts.rest_failures += 1
             fields = {"venue": self.venue.name, "reason": str(error)}
-            _log.warning("live snapshot failed", extra=fields)
+            _log.warning("live request failed", extra=fields)
+            self._tell(What.FAILED, path)
         else:
-            self._hand_over(body, path)
+            self._hand_over(what, body, path)
 
-    def leave(self) -> None:
-        """From any thread: end this connection, and open another."""
-        self.ask("")
-
-    def _hand_over(self, frame: bytes, label: str) -> None:
-        item = Received(What.FRAME, self._connection, self._clock.now_ns(), label, frame)
+    def _hand_over(self, what: What, frame: bytes, label: str) -> None:
+        item = Received(what, self._connection, self._clock.now_ns(), label, frame)
         if not self._handover.offer(item):
             self.counts.overflows += 1
             raise ConnectionOverError("frames come faster than they are read")
 
     def _tell(self, what: What, reason: str = "") -> None:
         self._handover.tell(Received(what, self._connection, self._clock.now_ns(), reason))
+
+
+def _connect(url: str) -> connect:
+    return connect(url, max_size=FRAME_BYTES_MAX, open_timeout=OPEN_S, close_timeout=CLOSE_S)
 
 
 def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:

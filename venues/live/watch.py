@@ -1,8 +1,8 @@
 """When does one book need a snapshot? A state machine with the time as an argument.
 
 A lost book asks at once, then with growing patience, and is halted when snapshots do not help. A
-synced book asks once per audit where its feed proves nothing. It is lost when it stays crossed, and
-when it stays silent while its market trades: every trade changes a book.
+synced book is audited now and then where its feed proves nothing. It is lost when it stays crossed,
+and when it stays silent while its market trades: every trade changes a book.
 """
 
 from enum import Enum
@@ -10,7 +10,6 @@ from enum import Enum
 from venues.live.session import Pace
 
 NEVER_NS = 2**63 - 1
-BEFORE_NS = 1_000_000_000  # a change may precede its trade by so much
 S_NS = 1_000_000_000
 
 
@@ -19,7 +18,7 @@ class Due(Enum):
 
     NOTHING = 0
     ASK = 1  # a snapshot: the book is lost
-    AUDIT = 2  # a snapshot: nothing proves that the book is right
+    AUDIT = 2  # to be compared with a snapshot: nothing proves that the book is right
     FROZEN = 3  # trades without changes: the book is lost from here on
     CROSSED = 4  # its bid has not been below its ask for too long: lost as well
     HALT = 5  # snapshots do not help
@@ -32,7 +31,7 @@ class BookWatch:
     ----------
     pace : Pace
     audit_s : float
-        Between snapshots of a synced book; 0: none.
+        Between audits of a synced book; 0: none.
 
     Notes
     -----
@@ -99,7 +98,8 @@ class BookWatch:
         self._crossed_ns = NEVER_NS
 
     def traded(self, now_ns: int) -> None:
-        if self._traded_ns == NEVER_NS and now_ns - self._changed_ns > BEFORE_NS:
+        before_ns = int(self._pace.before_s * S_NS)
+        if self._traded_ns == NEVER_NS and now_ns - self._changed_ns > before_ns:
             self._traded_ns = now_ns
 
     def due(self, now_ns: int) -> Due:

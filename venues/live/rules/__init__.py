@@ -1,0 +1,1 @@
+"""Each live venue's rules, from its public documents: endpoints, subscriptions, lists."""

@@ -1,0 +1,70 @@
+"""OKX, version 5: spot, perpetuals and dated futures."""
+
+from collections.abc import Sequence
+
+import msgspec
+from msgspec import Struct, field
+
+from venues.live.errors import RestError
+from venues.live.rules.lists import decoded, message, plain
+from venues.live.venue import LiveVenue, Steps
+
+DEPTH = 400  # levels a side of the channel `books`
+
+
+class _Instrument(Struct):
+    name: str = field(name="instId")
+    tick: str = field(name="tickSz")
+    lot: str = field(name="lotSz")
+    contract: str = field(name="ctVal", default="")  # "" for spot
+
+
+class _List(Struct):
+    data: list[_Instrument]
+
+
+_LIST = msgspec.json.Decoder(_List)
+
+
+def okx() -> LiveVenue:
+    """The snapshot comes with the subscription; messages name the one before them."""
+
+    def books(op: str, name: str) -> str:
+        return message({"op": op, "args": [{"channel": "books", "instId": name}]})
+
+    def subscribe(names: Sequence[str]) -> list[str]:
+        channels = ("books", "trades", "tickers")
+        args = [{"channel": channel, "instId": name} for name in names for channel in channels]
+        return [message({"op": "subscribe", "args": args})]
+
+    return LiveVenue(
+        name="okx",
+        ws="wss://ws.okx.com:8443/ws/v5/public",
+        rest="https://www.okx.com",
+        names=r"[A-Z0-9]{2,12}-(USDT|USDC|USD|EUR|BTC|ETH)(-SWAP|-[0-9]{6})?",
+        example="BTC-USDT",
+        subscribe=subscribe,
+        again=lambda name, parser: [books("unsubscribe", name), books("subscribe", name)],
+        lists=lambda name: f"/api/v5/public/instruments?instType={_type(name)}&instId={name}",
+        steps=okx_steps,
+        silent_s=10.0,
+        probe="ping",
+        leave=frozenset({"notice"}),
+        depth=DEPTH,
+    )
+
+
+def okx_steps(body: bytes, name: str) -> Steps | None:
+    for one in decoded(_LIST, body).data:
+        if one.name == name:
+            if not one.contract and _type(name) != "SPOT":
+                raise RestError(f"{name} has no ctVal")
+            contract = plain(one.contract) if one.contract else ""
+            return Steps(plain(one.tick), plain(one.lot), contract)
+    return None
+
+
+def _type(name: str) -> str:
+    if name.count("-") == 1:
+        return "SPOT"
+    return "SWAP" if name.endswith("-SWAP") else "FUTURES"
