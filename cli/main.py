@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cli import kafka
+from cli import kafka, simulate
 
 app = typer.Typer(
     name="trifecta",
@@ -21,6 +21,7 @@ bench = typer.Typer(help="Measure what the documents claim.", no_args_is_help=Tr
 app.add_typer(models, name="models")
 app.add_typer(bench, name="bench")
 app.add_typer(kafka.app, name="kafka")
+app.command()(simulate.simulate)
 
 RunFolder = Annotated[
     Path, typer.Argument(metavar="RUN_DIR", help="Folder of the run.", show_default=False)
@@ -701,6 +702,17 @@ def bench_split(json: Json = False) -> None:
 
     with told():
         from bench.split import main as measure
+
+        measure(json)
+
+
+@bench.command("detection")
+def bench_detection(json: Json = False) -> None:
+    """What detectors find of planted events, and how often they speak on a recording."""
+    from cli.errors import told
+
+    with told():
+        from bench.detection import main as measure
 
         measure(json)
 

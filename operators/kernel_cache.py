@@ -9,7 +9,7 @@ import os
 import shutil
 from pathlib import Path
 
-ROOMS = ("schemas", "operators", "models", "console")
+ROOMS = ("schemas", "operators", "models", "console", "venues/lob/engine")
 KEPT = 8  # folders, the newest; a folder is about 20 MB
 
 

@@ -15,6 +15,7 @@ from venues.tape.errors import TapeError
 from venues.tape.merge import merge
 from venues.tape.scan import Scan, scan
 from venues.tape.stream import Stream
+from venues.venue_classes import venue_class
 
 LATENCY_NS = 5_000_000  # 5 ms: a plain path to a venue, where a tape has no receive times
 INTERVALS_MAX = 32  # lengths of bars in one file; each is read on its own
@@ -104,7 +105,7 @@ def open_tapes(
         table=table,
         names=[one.name for one in scans],
         n_rows=sum(n_rows),
-        simulated=False,
+        simulated=any(venue_class(i.venue).what == "simulated" for i in table.instruments),
         has_recv=has_recv,
         description=[_info(one, n) for one, n in zip(scans, n_rows, strict=True)],
         streams=streams,

@@ -1,0 +1,1 @@
+"""Orders and how they meet: all that is compiled."""
