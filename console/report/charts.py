@@ -105,10 +105,10 @@ def equity_figure(curve: Curve, held: Curve | None, *, held_name: str, currency:
         ts, value = thin(line.ts_recv_ns, line.value, CURVE_POINTS)
         stroke = {"color": colour, "dash": dash, "width": width}
         common = {"mode": "lines", "name": escape(name), "line": stroke}
-        hover = f"%{{y:,.2f}} {escape(currency)}"
-        traces.append(_broken(ts, value, break_gaps=False) | common | _hover(hover))
+        worth = f"%{{y:,.2f}} {escape(currency)}"
+        traces.append(_broken(ts, value, break_gaps=False) | common | hover(worth))
         ts, fall = thin(line.ts_recv_ns, -100.0 * drawdown(line.value), CURVE_POINTS)
-        lower = _broken(ts, fall, break_gaps=False) | common | _hover("%{y:.2f} %")
+        lower = _broken(ts, fall, break_gaps=False) | common | hover("%{y:.2f} %")
         lower |= {"yaxis": "y2", "showlegend": False}
         if colour == "--accent":
             lower |= {"fill": "tozeroy", "fillcolor": "--loss-soft"}
@@ -141,13 +141,13 @@ def latency_figure(latency_us: F8, marks: dict[str, float | None]) -> Figure:
     trace = {
         "type": "scatter",
         "mode": "lines",
-        "x": _packed(x),
-        "y": _packed(np.repeat(share, 2)),
+        "x": packed(x),
+        "y": packed(np.repeat(share, 2)),
         "fill": "tozeroy",
         "fillcolor": "--accent-soft",
         "line": {"color": "--accent", "width": 1.4},
         "showlegend": False,
-        **_hover("%{y:.2f} % near %{x:.3s} us"),
+        **hover("%{y:.2f} % near %{x:.3s} us"),
     }
     shapes, notes = [], []
     for name, value in marks.items():
@@ -176,7 +176,7 @@ _LEGEND = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}
 def _price_line(sample: PriceSample, points: int) -> Figure:
     ts, mid = thin(sample.ts_recv_ns, sample.mid, points)
     look = {"mode": "lines", "name": "mid", "line": {"color": "--price", "width": 1.2}}
-    return _broken(ts, mid, break_gaps=True) | look | _hover("%{y:.7~g}<br>%{x|%Y-%m-%d %H:%M:%S}")
+    return _broken(ts, mid, break_gaps=True) | look | hover("%{y:.7~g}<br>%{x|%Y-%m-%d %H:%M:%S}")
 
 
 def _zones(pairs: Sequence[tuple[Trip, Leg]], end_ns: int) -> list[Figure]:
@@ -244,7 +244,7 @@ def _entries(pairs: Sequence[tuple[Trip, Leg]], engine: Engine, currency: str) -
             "y": [leg.entry_px for _, leg in shown],
             "text": [_tooltip(trip, leg, currency) for trip, leg in shown],
             "marker": marker,
-            **_hover("%{text}"),
+            **hover("%{text}"),
         }
     ]
 
@@ -272,7 +272,7 @@ def _exits(pairs: Sequence[tuple[Trip, Leg]], currency: str) -> list[Figure]:
                     "y": [leg.exit_px for _, leg in shown],
                     "text": [_tooltip(trip, leg, currency) for trip, leg in shown],
                     "marker": {"symbol": symbol, "size": 8, "color": colour, "line": edge},
-                    **_hover("%{text}"),
+                    **hover("%{text}"),
                 }
             )
     return made
@@ -306,14 +306,14 @@ def _broken(ts_ns: I8, value: F8, *, break_gaps: bool) -> Figure:
         steps = np.diff(ts_ns)
         wide = np.flatnonzero(steps > max(GAP_NS, GAP_STEPS * float(np.median(steps)))) + 1
         x, y = np.insert(x, wide, x[wide - 1]), np.insert(y, wide, np.nan)
-    return {"type": "scatter", "x": _packed(x), "y": _packed(y), "connectgaps": False}
+    return {"type": "scatter", "x": packed(x), "y": packed(y), "connectgaps": False}
 
 
-def _packed(array: F8) -> dict[str, str]:
+def packed(array: F8) -> dict[str, str]:
     """Doubles as plotly.js unpacks them: a third of their text."""
     data = np.ascontiguousarray(array, dtype="<f8").tobytes()
     return {"dtype": "f8", "bdata": base64.b64encode(data).decode()}
 
 
-def _hover(template: str) -> dict[str, str]:
+def hover(template: str) -> dict[str, str]:
     return {"hovertemplate": template + "<extra></extra>"}

@@ -14,6 +14,7 @@ import numpy as np
 
 from console.report.books import BookStories
 from console.report.data import Curve, LedgerView, ModelInfo, RunData
+from console.report.microscope import Frame, Microscope, View, frames_of
 from console.report.sampler import PriceSampler
 from console.report.signals import WarmShares
 from console.report.timing import Timing
@@ -39,6 +40,7 @@ from schemas.topics import DECISIONS, LEDGER, MARKET, QUARANTINE, REPORTS, SIGNA
 
 FINISHED = "finished"  # key in the log's meta table, written when the run has ended: a Timing
 WINDOW_ROWS = 32_768  # about 5 MB of market rows
+COUNTED = (Kind.BOOK, Kind.TRADE, Kind.QUOTE)
 LONG_AGO_NS, FAR_AHEAD_NS = np.iinfo(np.int64).min, np.iinfo(np.int64).max
 
 
@@ -65,6 +67,7 @@ def collect(log: Log) -> RunData:
     journal, ledger_digest = _ledger(log)
     balance = str(record.settings["balance"])
     book, view = _ledger_view(table, balance, market, decided)
+    prices = market.sampler.samples()
     return RunData(
         run_id=record.run_id,
         finished=timing is not None,
@@ -92,7 +95,8 @@ def collect(log: Log) -> RunData:
         refused=decided.refused,
         marks=decided.marks,
         reports=market.reports,
-        prices=market.sampler.samples(),
+        prices=prices,
+        views=_views(log, table, frames_of(table, market.counts, prices)),
         journal=journal,
         book=book,
         ledger=view,
@@ -162,6 +166,7 @@ class _Market:
     reports_before: int = 0  # those up to the last decision
     mids_then: F8 = field(default_factory=lambda: np.empty(0))  # marks at the last decision
     span_ns: I8 = field(default_factory=lambda: np.empty((0, 2), np.int64))  # of each source
+    counts: I8 = field(default_factory=lambda: np.empty((0, 3), np.int64))  # see frames_of
 
     @property
     def reports(self) -> MarketRows:
@@ -226,12 +231,17 @@ def _market(
     """One pass in the order of the run; `last` is the row of the last decision."""
     found = _Market(PriceSampler(len(table.instruments)), BookStories(table))
     found.span_ns = np.tile(np.array([FAR_AHEAD_NS, LONG_AGO_NS]), (sources, 1))
-    prices = Prices(table.arrays())
+    found.counts = np.zeros((len(table.instruments), len(COUNTED)), np.int64)
+    arrays = table.arrays()
+    prices = Prices(arrays)
     state = prices.initial()
     for window in _windows(log, MARKET, table.lanes, merge=True):
         rows: MarketRows = merge_windows(window)
         _count(found, rows)
         found.books.add(rows)
+        for n, kind in enumerate(COUNTED):
+            mine = rows.kind == kind
+            np.add.at(found.counts[:, n], arrays.base[rows.lane[mine]] + rows.symbol[mine], 1)
         for part in _parted(rows, last):
             state, (ticks, _) = prices.step(state, part)
             found.sampler.add(table_row=ticks.k, ts_recv_ns=part.ts_recv_ns, mid=ticks.mid)
@@ -242,6 +252,19 @@ def _market(
                 found.mids_then = found.sampler.last()
                 found.reports_before = sum(kept.seq.size for kept in found.kept)
     return found
+
+
+def _views(log: Log, table: InstrumentTable, frames: list[Frame]) -> list[View]:
+    """A second pass over the market, for pictures of what happened in it."""
+    if not frames:
+        return []
+    microscope = Microscope(table, frames)
+    for window in _windows(log, MARKET, table.lanes, merge=True):
+        microscope.add(merge_windows(window))
+    for window in _windows(log, QUARANTINE, table.lanes, merge=False):
+        for rows in window.values():
+            microscope.refuse(rows)
+    return microscope.views()
 
 
 def _count(found: _Market, rows: MarketRows) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -12,6 +12,9 @@ from operators.ledger.book import Book
 from operators.ledger.journal import JournalRow
 from schemas.instruments import InstrumentTable
 from schemas.rows import F8, I8, DecisionRows, MarketRows
+
+if TYPE_CHECKING:
+    from console.report.microscope import View
 
 
 class PriceSample(NamedTuple):
@@ -89,6 +92,8 @@ class RunData:
         Workers only: market time from when each report was due until it stood on the log.
     signals : feature name -> float or None
         Share of rows at which each enabled feature had a value; None: it applies to no instrument.
+    views : sequence of View
+        Some markets under the microscope.
     """
 
     run_id: str
@@ -129,6 +134,7 @@ class RunData:
     latency_us: F8 = field(default_factory=lambda: np.empty(0))
     report_delay_ms: F8 = field(default_factory=lambda: np.empty(0))
     signals: Mapping[str, float | None] = field(default_factory=dict)
+    views: Sequence["View"] = ()
 
     def table_row(self) -> dict[tuple[int, int], int]:
         """(lane, symbol) -> row of the instrument table."""

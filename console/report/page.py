@@ -7,6 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from plotly.offline import get_plotlyjs
 
 from console.report.charts import (
@@ -20,6 +21,8 @@ from console.report.charts import (
 )
 from console.report.data import RunData
 from console.report.metrics import buy_and_hold, equity_curve
+from console.report.microscope import TRADES_DRAWN
+from console.report.microscope_figure import view_figure
 from console.report.page_script import SCRIPT
 from console.report.page_style import STYLE
 from console.report.signals_table import signals_section
@@ -68,6 +71,7 @@ def render_page(data: RunData, report: Report, trips: Sequence[Trip]) -> str:
             _header(report),
             _tiles(report),
             _price_section(data, rows, pairs, trips),
+            _view_section(data),
             _equity_section(report),
             _engine_section(report),
             _reason_section(report),
@@ -107,6 +111,7 @@ def _figures(data: RunData, report: Report, rows: list[int], pairs: Pairs) -> di
             )
             if curve.value.size
             else None,
+            "views": [view_figure(view, data.instruments) for view in data.views],
             "latency": latency_figure(data.latency_us, report["latency_us"])
             if data.latency_us.size
             else None,
@@ -190,6 +195,27 @@ def _price_section(data: RunData, rows: list[int], pairs: Pairs, trips: Sequence
     extremes = _extremes(rows, pairs, trips, end_ns=_end_ns(data))
     head = f'<div class="head"><h2>Price and trades</h2>{tools}</div>'
     return f"<section>{head}{note}{chart}{extremes}</section>"
+
+
+def _view_section(data: RunData) -> str:
+    if not data.views:
+        return ""
+    table = data.instruments.instruments
+    names = [table[view.frame.row].id for view in data.views]
+    options = "".join(f'<option value="{k}">{escape(s)}</option>' for k, s in enumerate(names))
+    tools = f'<select id="views" aria-label="Market">{options}</select>' if len(names) > 1 else ""
+    notes = [
+        "Blue to orange is what rests in the book at each price, as far as the feed shows it; "
+        "blank where the book could not be used."
+        if any(np.isfinite(view.depth).any() for view in data.views)
+        else "These markets recorded no order book.",
+        f"Marks are the {TRADES_DRAWN} largest trades by size, and structure of one-minute bars.",
+        "Structure stands where it happened; the desk knew it later.",
+    ]
+    return (
+        f'<section><div class="head"><h2>Market</h2><div>{tools}</div></div>'
+        f'<p class="note">{" ".join(notes)}</p><div class="chart view" id="view"></div></section>'
+    )
 
 
 def _end_ns(data: RunData) -> int:

@@ -5,7 +5,7 @@ SCRIPT = """
   const figures = JSON.parse(document.getElementById("figures").textContent);
   const root = document.documentElement;
   const config = {responsive: true, displayModeBar: false, doubleClick: "reset"};
-  let chosen = 0;
+  let chosen = 0, viewed = 0;
 
   // strings that start with -- are style variables; everything else stays as it is
   function coloured(value, style) {
@@ -32,7 +32,7 @@ SCRIPT = """
       hoverlabel: {bgcolor: "--card", bordercolor: "--rule", align: "left",
         font: {color: "--ink", size: 12.5}}};
     const layout = {...base, ...figure.layout};
-    for (const name of ["xaxis", "yaxis", "yaxis2"]) {
+    for (const name of ["xaxis", "yaxis", "yaxis2", "yaxis3", "yaxis4"]) {
       if (!figure.layout[name]) continue;
       const own = figure.layout[name];
       layout[name] = {...axis, ...own, title: {...axis.title, ...(own.title || {})}};
@@ -42,6 +42,7 @@ SCRIPT = """
 
   function drawAll() {
     draw("price", figures.price[chosen]);
+    draw("view", figures.views[viewed]);
     draw("equity", figures.equity);
     draw("latency", figures.latency);
   }
@@ -105,6 +106,11 @@ SCRIPT = """
     chosen = Number(event.target.value);
     draw("price", figures.price[chosen]);
     whole();
+  });
+  document.getElementById("views")?.addEventListener("change", (event) => {
+    viewed = Number(event.target.value);
+    draw("view", figures.views[viewed]);
+    Plotly.relayout("view", {"xaxis.autorange": true});
   });
   document.querySelectorAll("button[data-chart]").forEach((button) =>
     button.addEventListener("click", () => jump(button)));

@@ -48,6 +48,7 @@ select,button{font:inherit;font-size:14px;color:var(--ink);background:var(--bg);
 border:1px solid var(--rule);border-radius:7px;padding:4px 9px;max-width:100%}
 button{cursor:pointer}td button{font-size:12.5px;padding:1px 8px}
 .chart{width:100%;height:480px}.chart.low{height:250px}.chart.tall{height:470px}
+.chart.view{height:720px}
 .scroll{overflow-x:auto;margin:0 -4px;padding:0 4px}
 table{border-collapse:collapse;width:100%;font-size:14px;font-variant-numeric:tabular-nums}
 th{font-weight:550;color:var(--muted);font-size:12.5px;text-align:left;white-space:nowrap}
