@@ -77,7 +77,7 @@ def _depth(view: View) -> list[Figure]:
     np.log10(view.depth, out=z, where=view.depth > 0.0)
     if np.isnan(z).all():
         return []
-    prices: F8 = view.frame.low + (np.arange(PRICES) + 0.5) * view.frame.step
+    prices = view.frame.low + (np.arange(PRICES, dtype=np.float64) + 0.5) * view.frame.step
     return [
         {
             "type": "heatmap",
