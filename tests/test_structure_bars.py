@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from operators.features.atr import Atr
-from operators.features.flow.rows import TOP, TRADE
+from operators.features.flow.rows import LEVELS, TOP, TRADE
 from operators.features.structure.accumulation import Accumulation
 from operators.features.structure.candles import NONE_OPEN, SEEN, blank_candles, look, tick
 from operators.features.structure.marks import Marks
@@ -20,13 +20,16 @@ NAN = math.nan
 
 # fmt: off
 TICKS = [  # (seconds, event, mid, qty) of one bar: open, high, low, close, qty
-    ("one price",                  [(0, TOP, 5, NAN)],                      (5, 5, 5, 5, 0)),
-    ("a path",                     [(0, TOP, 5, 0), (1, TOP, 7, 0), (2, TOP, 4, 0), (3, TOP, 6, 0)],
-                                                                            (5, 7, 4, 6, 0)),
-    ("trades bring quantity",      [(0, TRADE, 5, 2), (1, TRADE, 6, 3)],  (5, 6, 5, 6, 5)),
-    ("a book's levels alone do not", [(0, TOP, 5, NAN), (1, 4, 9, NAN)],  (5, 5, 5, 5, 0)),
-    ("no quote: no price, but quantity", [(0, TOP, 5, NAN), (1, TRADE, NAN, 2)],  (5, 5, 5, 5, 2)),
-    ("before the first price none",  [(0, TRADE, NAN, 2), (1, TOP, 5, NAN)],  (5, 5, 5, 5, 0)),
+    ("one price",               [(0, TOP, 5, NAN)],                       (5, 5, 5, 5, 0)),
+    ("a path",                  [(0, TOP, 5, 0), (1, TOP, 7, 0),
+                                 (2, TOP, 4, 0), (3, TOP, 6, 0)],         (5, 7, 4, 6, 0)),
+    ("trades bring quantity",   [(0, TRADE, 5, 2), (1, TRADE, 6, 3)],     (5, 6, 5, 6, 5)),
+    ("a book's levels bring no price", [(0, TOP, 5, NAN), (1, LEVELS, 9, NAN)],
+                                                                          (5, 5, 5, 5, 0)),
+    ("no quote, so no price, but quantity", [(0, TOP, 5, NAN), (1, TRADE, NAN, 2)],
+                                                                          (5, 5, 5, 5, 2)),
+    ("before the first price not that either", [(0, TRADE, NAN, 2), (1, TOP, 5, NAN)],
+                                                                          (5, 5, 5, 5, 0)),
 ]
 # fmt: on
 

@@ -39,13 +39,13 @@ AFTER = [  # bars after a hill of 100, (open, high, low, close): what becomes kn
     ("a high above is a grab",               [(94, 101, 94, 99)],           [(11, GRAB, -1)]),
     ("a close back at it is not yet",        [(94, 101, 94, 100)],          []),
     ("but the next below is",                [(94, 101, 94, 100), (100, 100, 97, 98)],
-                                                              [(12, GRAB, -1)]),
+                                                                            [(12, GRAB, -1)]),
     ("a break that fails within three bars", [(94, 102, 94, 101), (101, 102, 100, 101),
                                               (101, 102, 100, 101), (101, 101, 98, 99)],
                                                               [(11, BREAK, 1), (14, GRAB, -1)]),
     ("and one that fails too late",          [(94, 102, 94, 101), (101, 102, 100, 101),
                                               (101, 102, 100, 101), (101, 102, 100, 101),
-                                              (101, 101, 98, 99)],   [(11, BREAK, 1)]),
+                                              (101, 101, 98, 99)],          [(11, BREAK, 1)]),
     ("each swing breaks once",               [(94, 101, 94, 100.5), (100.5, 102, 99, 99),
                                               (99, 103, 99, 102.5)],
                                                               [(11, BREAK, 1), (12, GRAB, -1)]),
@@ -71,6 +71,15 @@ def test_after_a_swing(
     level = 100.0 if side > 0 else 200.0
     assert (marks.price_low[of_break] == level).all()
     assert (bar_of(marks.from_ns[of_break]) == 5).all()
+
+
+def test_both_sides_grabbed_by_one_bar() -> None:
+    bars = [*hill(100.0), *mirrored(hill(100.0), 190.0)]  # a swing high of 100, a low of 90
+    whole = [*bars, Bar(95.0, 101.0, 89.0, 95.0)]
+    assert said(marks_of(whole), "GRAB") == [(22, "GRAB", -1), (22, "GRAB", 1)]
+    shown = per_bar(Structure(3), whole)
+    assert np.isnan(shown["liquidity_grab"][:22]).all()
+    assert (shown["liquidity_grab"][22], shown["liquidity_grab_age_bars"][22]) == (0.0, 0.0)
 
 
 def test_the_first_break_is_bos_then_against_the_trend_choch() -> None:
@@ -205,9 +214,11 @@ def test_any_walk_any_prefix_by_definition(seed: int, n: int) -> None:
             shown["structure_trend"][last], events[-1].side if events else NAN
         )
         grabbed = grabs(past)
-        side, age = (grabbed[-1].side, last - grabbed[-1].bar) if grabbed else (NAN, NAN)
-        if len(grabbed) < 2 or grabbed[-1].bar != grabbed[-2].bar:  # both sides at once: see marks
-            np.testing.assert_array_equal(shown["liquidity_grab"][last], side)
+        side, age = NAN, NAN
+        if grabbed:
+            side = sum(e.side for e in grabbed if e.bar == grabbed[-1].bar)
+            age = last - grabbed[-1].bar
+        np.testing.assert_array_equal(shown["liquidity_grab"][last], side)
         np.testing.assert_array_equal(shown["liquidity_grab_age_bars"][last], age)
         for side, name in SIDES:
             for zones, prefix in ((gaps(past), "fvg"), (blocks(past), "order_block")):

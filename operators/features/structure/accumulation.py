@@ -67,7 +67,7 @@ class Accumulation(Signal[AccumulationState]):
     is below 0.3, and 0 above: a trend is neither.
     Nulls: line and oscillator until there is a trade, so for ever in a market without trades.
     Time: venue time, never backwards. Chunks: any split gives the same bytes.
-    State: 330 bytes per instrument. Errors: ValueError if bar_ns is not positive.
+    State: 310 bytes per instrument. Errors: ValueError if bar_ns is not positive.
     Source: Chaikin's line as in Achelis (2000), Technical Analysis from A to Z; Kaufman (1995),
     Smarter Trading.
     """

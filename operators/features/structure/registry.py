@@ -78,7 +78,8 @@ FEATURES: tuple[Feature, ...] = (
         for side in ("above", "below")
         for what, unit in (("px", _QUOTE), ("strength", "swings"), ("chance", "0 to 1"))
     ),
-    Feature("liquidity_grab", _structure, _IN, _SIDE, _bars_ns(_BREAK_N), _GRAB, _NEVER, _OSLER),
+    Feature("liquidity_grab", _structure, _IN, "-1, 0, 1", _bars_ns(_BREAK_N), _GRAB, _NEVER,
+            _OSLER),
     Feature("liquidity_grab_age_bars", _structure, _IN, _BARS, _bars_ns(_BREAK_N), _GRAB, _NEVER,
             _OSLER),
     Feature("ad_line", _accumulation, _VOLUME, _QTY, 0, f"1 bar {_LEN} with a trade", _NEVER,

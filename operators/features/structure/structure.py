@@ -9,7 +9,7 @@ from operators.arrays import inlined, kernel
 from operators.features.atr import atr_now
 from operators.features.flow.rows import show, show_nothing
 from operators.features.signal import Signal, SignalInput
-from operators.features.structure.candles import BAR_NS, SIGN, UP, bar_length
+from operators.features.structure.candles import BAR_NS, DOWN, SIGN, UP, bar_length
 from operators.features.structure.clusters import BANDWIDTH_ATR, find_cluster, swing_range
 from operators.features.structure.memory import (
     BAR_CLOSED,
@@ -72,12 +72,12 @@ class Structure(Signal[StructureState]):
     stop_cluster_above_px and ..._strength: where swing highs beyond the last close lie closest
     together, and how many, weighed (see `clusters`); ..._chance: a bound on the probability that so
     many would by chance, so a cluster is one where that is small, say 0.05. Below: of swing lows.
-    liquidity_grab (+1 below a swing low, so bullish; -1 above a swing high) and its age in bars:
-    the last one (see `grabs`).
+    liquidity_grab (+1 below a swing low, so bullish; -1 above a swing high; 0 both with one bar)
+    and its age in bars: the last one (see `grabs`).
     Of gaps and blocks the 16 nearest of each side are kept, of swings for clusters the last 32.
     Nulls: what has not been yet; gap and block where none is open, cluster without a swing there.
     Time: venue time, never backwards. Chunks: any split gives the same bytes.
-    State: 5 kB per instrument. Errors: ValueError if bar_ns is not positive.
+    State: 3.7 kB per instrument. Errors: ValueError if bar_ns is not positive.
     """
 
     NAMES = (
@@ -155,8 +155,6 @@ def _hold_bar(state: StructureState, k: int, known: int) -> None:
     if structure.choch != 0:
         held[CHOCH], held[CHOCH_AGE] = structure.choch, number - structure.choch_bar
     for side in range(2):
-        if known & (GRABBED << side):  # beyond a high is bearish
-            held[GRAB], state.grab_bar[k] = -SIGN[side], number
         level = m.level[k, side]
         if not math.isnan(level.px):  # the sign of a NaN is not the same with and without numba
             held[SWING_PX[side]] = SIGN[side] * level.px
@@ -166,6 +164,9 @@ def _hold_bar(state: StructureState, k: int, known: int) -> None:
             m.stops[k, side], m.seen[k, side].close, BANDWIDTH_ATR * atr, swing_range(m.stops[k])
         )
         held[CLUSTER_PX[side]] = np.nan if math.isnan(px) else SIGN[side] * px
+    above, below = known & (GRABBED << UP) != 0, known & (GRABBED << DOWN) != 0
+    if above or below:
+        held[GRAB], state.grab_bar[k] = int(below) - int(above), number
     if not math.isnan(held[GRAB]):
         held[GRAB_AGE] = number - state.grab_bar[k]
 
