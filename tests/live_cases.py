@@ -194,10 +194,6 @@ class RowBook:
         self._message: list[tuple[int, float, float]] = []
         self._ids: list[int] = []  # of a message about orders
 
-    def forget_message(self) -> None:
-        """The rest of it will not come."""
-        self._message = []
-
     def row(self, rows: MarketRows, k: int) -> None:
         if rows.kind[k] == Kind.BOOK_STATUS:
             assert not self._message, "a status row inside a message"
@@ -259,12 +255,11 @@ def assert_alike(reader: Reader) -> None:
     markets = [reader.name_of[key] for key in zip(rows.lane, rows.symbol, strict=True)]
     symbol = np.array([reader.server.script.names.index(name) for name in markets])
     venue = rules(reader.server)
+    keys: tuple[Any, Any] = np.zeros(symbol.size), np.zeros(symbol.size)
     if venue.beside is not None:  # two websockets keep no common order
         keys = symbol * 100 + rows.kind, expected.symbol * 100 + expected.kind
     elif venue.snapshot is not None:  # two REST answers may come in either order
         keys = symbol, expected.symbol
-    else:
-        keys = np.zeros(symbol.size), np.zeros(symbol.size)
     symbol = symbol[np.argsort(keys[0], kind="stable")]
     rows, expected = _by_market(rows, keys[0]), _by_market(expected, keys[1])
     np.testing.assert_array_equal(symbol, expected.symbol)

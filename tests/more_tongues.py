@@ -41,11 +41,12 @@ class KrakenFutures(Tongue):
         truth.number += 1
         side = "buy" if step.bids else "sell"
         (price, qty) = _numbers(step.bids or step.asks)[0]
-        about = {"feed": "book", "product_id": step.name, "side": side, "seq": truth.number}
+        about: dict[str, Any] = {"feed": "book", "product_id": step.name, "side": side}
+        about |= {"seq": truth.number}
         return as_bytes(about | {"price": price, "qty": qty, "timestamp": step.at_ns // MS_NS})
 
     def trade(self, name: str, at_ns: int, number: int, price: str, qty: str) -> bytes:
-        about = {"feed": "trade", "product_id": name, "uid": "x", "side": "buy", "type": "fill"}
+        about: dict[str, Any] = {"feed": "trade", "product_id": name, "uid": "x", "side": "buy"}
         about |= {"seq": number, "time": at_ns // MS_NS}
         return as_bytes(about | {"qty": float(qty), "price": float(price)})
 
@@ -244,10 +245,10 @@ class Bitfinex(Tongue):
         name, kind = message["symbol"], message["channel"]
         if kind == "ticker":
             return NOTHING
-        answer = self._subscribed(name, kind)
+        told = self._subscribed(name, kind)
         if kind == "trades":
-            return Asked([answer], [], [], [])
-        return Asked([answer], [name], [], [name])
+            return Asked([told], [], [], [])
+        return Asked([told], [name], [], [name])
 
     def _subscribed(self, name: str, kind: str) -> bytes:
         number = self.channel(name, trades=kind == "trades")

@@ -90,7 +90,8 @@ class TradeTail:
     ask : callable
         Fetches a path; what comes of it is told by `answered` or `failed`.
     patience_ns : int
-        For all of a hole.
+        For all of a hole. After one of which nothing could be had, nothing is asked for so long:
+        trades that are missing meanwhile are lost.
 
     Notes
     -----
@@ -117,6 +118,7 @@ class TradeTail:
         self._held: list[Parsed] = []
         self._blocked: set[int] = set()  # markets whose trades must wait
         self._until_ns = 0
+        self._again_ns = 0  # nothing is asked for before: the last hole had nothing to fetch
 
     def opened(self) -> None:
         """A new connection: what happened since the last trades is not known."""
@@ -205,6 +207,9 @@ class TradeTail:
             return
         if self._missed.numbered:
             self.counts.trades_missed += hole.last - hole.first + 1
+        if now_ns < self._again_ns:  # or numbers that skip by themselves would cost a ban
+            self._lose(trade.symbol, hole.last - hole.first + 1)
+            return
         want = _Want(trade.symbol, hole, hole)
         if not self._wants:
             self._until_ns = now_ns + self._patience_ns
@@ -257,6 +262,7 @@ class TradeTail:
         self._wants.remove(want)
         if self._missed.numbered:
             self._lose(want.symbol, want.hole.last - want.hole.first + 1 - len(want.found))
+            self._again_ns = self._again_ns if want.found else self._until_ns
         elif not want.bounded:
             self._gap(want.symbol)
         self.counts.trades_fetched += len(want.found)
