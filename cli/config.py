@@ -8,6 +8,7 @@
     [features]
     sets = ["flow", "depth"]
     daily_qty = {"binance:BTCUSDT" = 250000}
+    calendar_file = "macro.parquet"
 
 The environment says the same as TRIFECTA_DESK_CADENCE or TRIFECTA_DESK_SAFETY__LOSS_STREAK_MAX and
 wins over the file; an option of the command wins over both.
@@ -16,6 +17,7 @@ wins over the file; an option of the command wins over both.
 import json
 import tomllib
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -31,6 +33,8 @@ from flows.settings import RunSettings, SettingsError
 from operators.execution.simulated_venue import VenueRules
 from operators.governor.lane import LaneRules
 from operators.risk.safety import SafetyRules
+from venues.calendar import read_calendar
+from venues.fund_flows import read_fund_flows
 
 FILE = Path("trifecta.toml")
 PREFIX = "TRIFECTA_DESK_"
@@ -57,6 +61,9 @@ class _Features(BaseModel):
     sets: list[str] | None = None
     daily_qty: dict[str, float] | None = None
     happenings: list[tuple[str, int]] | None = None
+    fund_flows: list[tuple[str, str, float]] | None = None
+    calendar_file: Path | None = None  # of which happenings are read
+    fund_flows_file: Path | None = None
 
 
 class _Config(BaseSettings):
@@ -111,6 +118,7 @@ def settings_of(file: Path | None, options: Mapping[str, Any]) -> RunSettings:
         why = "there is no such setting" if first["type"] == "extra_forbidden" else first["msg"]
         raise SettingsError(f"{where}: {name}: {why}; see docs/operations.md") from None
     known = found.model_dump(mode="json", exclude_none=True)  # as the first record has it
+    _read_files(known.get("features", {}))
     said = {name: value for name, value in options.items() if value is not None}
     if "features" in said:  # a list of sets: the quantities stay the file's
         said["features"] = {**known.get("features", {}), "sets": said["features"]}
@@ -126,12 +134,33 @@ def settings_toml(settings: RunSettings) -> str:
         lines += [f"{name} = {value!r}" for name, value in getattr(settings, table).items()]
     if settings.features:
         lines += ["[features]"]
-        for name in ("sets", "happenings"):
+        for name in ("sets", "happenings", "fund_flows"):
             lines += [f"{name} = {json.dumps(settings.features.get(name, []))}"]
         lines += ["[features.daily_qty]"]
         daily_qty = settings.features.get("daily_qty", {})
         lines += [f"{json.dumps(name)} = {qty!r}" for name, qty in daily_qty.items()]
     return "\n".join(lines) + "\n"
+
+
+def _read_files(features: dict[str, Any]) -> None:
+    """Put what named files hold in their place: a run must not depend on files that may change."""
+    calendar, flows = features.pop("calendar_file", None), features.pop("fund_flows_file", None)
+    for name, file in (("happenings", calendar), ("fund_flows", flows)):
+        if file is not None and name in features:
+            raise SettingsError(f"features: {name} are given, and {file} too; leave one out")
+    if calendar is not None:
+        found = read_calendar(Path(calendar))
+        times, weights = found.ts_ns.tolist(), found.weight.tolist()
+        features["happenings"] = [[_utc(ns), w] for ns, w in zip(times, weights, strict=True)]
+    if flows is not None:
+        told = read_fund_flows(Path(flows))
+        rows = zip(told.asset.tolist(), told.known_ns.tolist(), told.net_usd.tolist(), strict=True)
+        features["fund_flows"] = [[told.assets[k], _utc(ns), usd] for k, ns, usd in rows]
+
+
+def _utc(ns: int) -> str:
+    """Whole seconds: no calendar is finer."""
+    return datetime.fromtimestamp(ns // 1_000_000_000, UTC).isoformat()
 
 
 def _read(file: Path) -> dict[str, Any]:

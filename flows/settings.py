@@ -5,14 +5,14 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import numpy as np
 
 from operators.desk import DeskRules
 from operators.execution.simulated_venue import VenueRules
-from operators.features.feature import Happenings, Terms
+from operators.features.feature import FundFlows, Happenings, Terms
 from operators.features.levels import cut_books
 from operators.features.registry import chosen
 from operators.features.signal_log import SignalLog
@@ -23,9 +23,11 @@ from operators.risk.safety import SafetyRules
 from operators.sequence.inputs import INPUTS_SHA256
 from schemas.instruments import InstrumentTable
 from schemas.rows import F8
+from venues.sessions import currency_sessions
 
 CADENCE_NS_MAX = 86_400_000_000_000
-FEATURE_SETTINGS = ("sets", "daily_qty", "happenings")
+FEATURE_SETTINGS = ("sets", "daily_qty", "happenings", "fund_flows")
+SESSIONS_KNOWN = date(2000, 1, 1), date(2040, 1, 1)  # of every run the same
 MODES = ("backtest", "shadow", "paper")
 
 
@@ -47,7 +49,8 @@ class RunSettings:
     venue: dict[str, Any] = field(default_factory=dict)  # overrides of VenueRules
     # "sets": names of sets and features (operators.features.registry), none is computed without;
     # "daily_qty": by instrument, what usually trades in a day, in its own units;
-    # "happenings": scheduled events of the world, [UTC, weight of 1 to 3], sorted by time
+    # "happenings": scheduled events of the world, [UTC, weight of 1 to 3], sorted by time;
+    # "fund_flows": money into the funds of an asset, [asset, UTC from which it is known, USD]
     features: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -86,8 +89,13 @@ class RunSettings:
         names = self.signal_names()
         if not names:
             return None
-        daily_qty, happenings = self._daily_qty(table), self._happenings()
-        terms = Terms.of(table, daily_qty=daily_qty, happenings=happenings)
+        terms = Terms.of(
+            table,
+            daily_qty=self._daily_qty(table),
+            happenings=self._happenings(),
+            sessions=currency_sessions(*SESSIONS_KNOWN),
+            fund_flows=self._fund_flows(),
+        )
         depth_of = {source["name"]: source.get("book_depth", 0) for source in sources}
         depth = [depth_of.get(each.venue, 0) for each in table.instruments]
         return SignalLog(terms.instruments, Signals(terms, names, books=cut_books(depth)))
@@ -125,6 +133,7 @@ class RunSettings:
         happenings = self._happenings()
         if (np.diff(happenings.ts_ns) < 0).any():
             raise SettingsError("features: happenings must be sorted by time")
+        self._fund_flows()
 
     def _happenings(self) -> Happenings:
         told = self.features.get("happenings", [])
@@ -133,6 +142,18 @@ class RunSettings:
                 raise SettingsError(f"features: a happening weighs 1, 2 or 3, not {weight!r}")
         times = [_utc_ns(text) for text, _ in told]
         return Happenings(np.array(times, np.int64), np.array([w for _, w in told], np.int8))
+
+    def _fund_flows(self) -> FundFlows:
+        told = self.features.get("fund_flows", [])
+        names = tuple(sorted({asset for asset, _, _ in told}))
+        place = [names.index(asset) for asset, _, _ in told]
+        known = [_utc_ns(text) for _, text, _ in told]
+        if list(zip(place, known, strict=True)) != sorted(zip(place, known, strict=True)):
+            raise SettingsError("features: fund_flows must be sorted by asset and time")
+        usd = np.array([usd for _, _, usd in told], np.float64)
+        if not np.isfinite(usd).all():
+            raise SettingsError("features: fund_flows must be finite amounts of USD")
+        return FundFlows(names, np.array(place, np.int32), np.array(known, np.int64), usd)
 
     def _daily_qty(self, table: InstrumentTable) -> F8:
         found = np.full(len(table.instruments), np.nan)
@@ -153,7 +174,7 @@ def _utc_ns(text: str) -> int:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise SettingsError(
-            f"features: a happening needs a time such as 2024-08-14T12:30:00Z, was {text!r}"
+            f"features: a time must be written as 2024-08-14T12:30:00Z, was {text!r}"
         ) from None
     passed = moment.replace(tzinfo=moment.tzinfo or UTC) - datetime(1970, 1, 1, tzinfo=UTC)
     return passed // timedelta(microseconds=1) * 1_000
