@@ -54,7 +54,8 @@ def quality(request: QualityRequest) -> int:
         folder = _folder(request.out, name)
         engine, refused = GreatExpectations(name), Counter[str]()
         covered, crossed = completeness(feed, missing), 0
-        with RowProgress(talk(), feed.n_rows, doing="judging") as progress:
+        n_rows = sum(source.rows for source in feed.description)
+        with RowProgress(talk(), n_rows, doing="judging") as progress:
             progress.moved(0)
             for part in slices(feed):
                 _judge(engine, part)
@@ -144,7 +145,7 @@ def _told(
     return {
         "name": name,
         "sources": feed.names,
-        "rows": feed.n_rows,
+        "rows": sum(source.rows for source in feed.description),
         "rows_refused": refused.total(),
         "refused_by_reason": dict(refused),
         "passed": all(each.unexpected == 0 for each in found),

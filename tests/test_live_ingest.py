@@ -5,25 +5,37 @@ The venue is a server on this machine that speaks the venue's protocol.
 
 import time
 from dataclasses import replace
+from typing import Any, ClassVar
 
+import bytewax.operators as op
 import numpy as np
 import pytest
+from bytewax.dataflow import Dataflow
+from bytewax.testing import TestingSink, TestingSource, run_main
 
+from flows import ingest
 from flows.books import book_feeds
 from flows.encode import encode
+from flows.log.lane_source import ALL
 from flows.log.memory import MemoryLog
 from flows.log.stop import STOP
-from flows.rounds import rounds_on
+from flows.parcel import Parcel
+from flows.place import Place
+from flows.rounds import Numbering, rounds_on
 from operators.features.tier import Features
+from operators.market.books.l2_state import BookTerms
 from operators.market.books.words import BookReason, BookState
 from operators.market.intake import Intake
 from schemas.instruments import InstrumentTable
 from schemas.kinds import Flag, Kind
 from schemas.rows import MarketRows, take
 from schemas.topics import MARKET
+from tests.book_cases import BUY, MARKETS, SELL, market, message
+from tests.book_cases import table as book_table
 from tests.live_cases import FAST, HANG_S, NAMES, RowBook, rules
 from tests.venue_server import VenueServer, made_up
 from tests.worker_desk import rows_of
+from venues.feed import SourceInfo
 from venues.frames import PARSERS
 from venues.live import LIVE, LiveFeed
 
@@ -76,6 +88,53 @@ def test_a_message_that_the_gate_refuses_brings_a_new_snapshot(venue: str) -> No
     snapshots = (later.kind == Kind.BOOK) & (later.flags & Flag.SNAPSHOT != 0)
     mended = np.flatnonzero((later.kind == Kind.BOOK_STATUS) & (later.code == GOOD[venue]))[0]
     assert snapshots[:mended].any()
+
+
+def test_the_workers_steps_ask_for_a_snapshot_and_tell_of_clocks() -> None:
+    """A refused row, and then five seconds of changes, through the flow of the worker."""
+    synced = {"kind": Kind.BOOK_STATUS, "code": BookState.SYNCED, "flags": Flag.MSG_LAST}
+    rows = market(
+        message([(BUY, 99.0, 1.0), (SELL, 101.0, 1.0)], snapshot=True),
+        [{**synced, "source": -1, "source_row": -1}],
+        message([(BUY, 98.0, 1.0), (BUY, -1.0, 1.0)]),
+        *(message([(BUY, 97.0, 1.0)]) for _ in range(50)),
+    )
+    rows.ts_recv_ns[:] = 10**18 + np.arange(rows.seq.size) * 10**8
+    rows.ts_event_ns[:] = rows.ts_recv_ns - 10**6 - 5 * 10**9
+    asked: list[tuple[int, int]] = []
+    clocks: list[tuple[str, int]] = []
+
+    class Told:
+        """A live feed as far as the steps know it."""
+
+        table, terms = book_table(), BookTerms.full(len(MARKETS))
+        names, simulated = ["venue"], False
+        description: ClassVar[list[SourceInfo]] = []
+        resync = staticmethod(lambda lane, symbol: asked.append((lane, symbol)))
+        take = close = resync  # never called
+
+    feed: Any = Told()
+    lanes = feed.table.active_lanes()
+    numbering = Numbering(dict.fromkeys(lanes, Place()), dict.fromkeys(lanes, 0))
+    parcel = Parcel(rows, position=rows.seq.size, last=False, born_s=0.0)
+    out: list[tuple[str, Parcel]] = []
+    flow = Dataflow("ingest")
+    stream = op.input("rounds", flow, TestingSource([(ALL, parcel)]))
+    stream = ingest.worker_steps(
+        stream,
+        feed,
+        numbering,
+        clocked=lambda venue, offset_ns, *_: clocks.append((venue, offset_ns)),
+    )
+    op.output("log_out", stream, TestingSink(out))
+    run_main(flow)
+    [(_, done)] = out
+    assert asked == [MARKETS[0][:2]]
+    assert clocks == [("venue", 5 * 10**9)]
+    assert done.market.seq.tolist() == list(range(done.market.seq.size))
+    assert states(done.market) == [BookState.SYNCED, BookState.GAP]
+    assert done.quarantine is not None
+    assert done.quarantine.price.tolist() == [-1.0]
 
 
 GOOD = {
