@@ -25,7 +25,8 @@ SOON_S = 60.0  # a bound for a hung test, never a measurement
 Found = TypeVar("Found")
 
 PARTITIONS = {  # of what the tests write; a broker needs a while for hundreds
-    "market.v1": 6, "features.v1": 1, "control.v1": 1, "ledger.v1": 1, "raw.v1": 3, META: 1
+    "market.v1": 6, "features.v1": 1, "signals.v1": 1, "control.v1": 1, "ledger.v1": 1,
+    "raw.v1": 3, META: 1
 }  # fmt: skip
 PLANS = [TopicPlan(name, n, None, 2_097_152, name == META) for name, n in PARTITIONS.items()]
 

@@ -67,9 +67,10 @@ def test_a_feature_without_an_instrument_has_no_share() -> None:
 
 def test_in_words() -> None:
     shares = {"a": 0.0, "b": 0.25, "c": None, "d": 1.0, "e": 0.5}
-    said = "3 of 5 features had values, 1 without an instrument; warm least: a 0.0 %, b 25.0 %, "
-    assert signals_line(shares).replace("\N{NO-BREAK SPACE}", " ") == said + "e 50.0 % of rows"
-    assert signals_line({"c": None}) == "0 of 1 features had values, 1 without an instrument"
+    said = "3 of 5 features had values, 1 without the rows that they read; warm least: a 0.0 %, "
+    line = signals_line(shares).replace("\N{NO-BREAK SPACE}", " ")
+    assert line == said + "b 25.0 %, e 50.0 % of rows"
+    assert signals_line({"c": None}).endswith("1 without the rows that they read")
 
 
 class Cells(HTMLParser):

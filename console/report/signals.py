@@ -90,7 +90,7 @@ def signals_line(shares: Shares) -> str:
     worst = sorted(known, key=lambda name: known[name])[:WORST_SHOWN]
     text = f"{warm} of {len(shares)} features had values"
     if len(known) < len(shares):
-        text += f", {len(shares) - len(known)} without an instrument"
+        text += f", {len(shares) - len(known)} without the rows that they read"
     if worst:
         least = ", ".join(f"{name} {percent(known[name], digits=1)}" for name in worst)
         text += f"; warm least: {least} of rows"
