@@ -194,6 +194,10 @@ class RowBook:
         self._message: list[tuple[int, float, float]] = []
         self._ids: list[int] = []  # of a message about orders
 
+    def forget_message(self) -> None:
+        """The rest of it will not come."""
+        self._message, self._ids = [], []
+
     def row(self, rows: MarketRows, k: int) -> None:
         if rows.kind[k] == Kind.BOOK_STATUS:
             assert not self._message, "a status row inside a message"
