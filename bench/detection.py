@@ -44,7 +44,7 @@ def main(json_output: bool) -> None:
 
     TapeError where the recording is not there.
     """
-    recorded = measure_recorded(TUNED)  # first: it says at once where the recording is not
+    recorded = measure_recorded(Thresholds())  # first: it says at once where it is not
     found = measure(Asked())
     found["recorded"] = recorded
     if json_output:

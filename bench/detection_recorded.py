@@ -22,7 +22,10 @@ WINDOW_NS = 10_000_000_000
 
 
 def measure_recorded(thresholds: Thresholds) -> dict[str, Any]:
-    """Alarms per hour by kind, of the recording and of its surrogates. TapeError without it."""
+    """Alarms per hour by kind, of the recording and of its surrogates. TapeError without it.
+
+    An iceberg is native where trades exceeded what the book showed, else its refills were seen.
+    """
     folder = _folder()
     feed = open_tapes([folder / kind / f"{RECORDING}.parquet" for kind in KINDS])
     rows, table = concat(list(feed.read(0, CHUNK_ROWS))), feed.table.arrays()
@@ -33,17 +36,18 @@ def measure_recorded(thresholds: Thresholds) -> dict[str, Any]:
             iter(list(rebatch([of], skip_rows=0, batch_rows=CHUNK_ROWS))), table, [thresholds],
             snapshot_depth=SNAPSHOT_LEVELS,
         )[0]  # fmt: skip
-        return {
-            kind.name.lower(): float(np.count_nonzero(alarms.kind == kind) / hours)
-            for kind in AlarmKind
-            if kind != AlarmKind.HIDDEN  # needs order by order feeds
-        }
+        native = (alarms.kind == AlarmKind.ICEBERG) & (alarms.strength == 0.0)
+        told = {"iceberg, refills": (alarms.kind == AlarmKind.ICEBERG) & ~native,
+                "iceberg, native": native}  # fmt: skip
+        for kind in (AlarmKind.SPOOF, AlarmKind.LAYERING, AlarmKind.ABSORPTION):
+            told[kind.name.lower()] = alarms.kind == kind
+        return {what: float(np.count_nonzero(of) / hours) for what, of in told.items()}
 
     real = per_hour(rows)
     surrogates = [per_hour(surrogate(rows, seed)) for seed in SURROGATE_SEEDS]
     mean = {kind: float(np.mean([one[kind] for one in surrogates])) for kind in real}
     lines = [f"{RECORDING}, {hours * 60:.1f} minutes: alarms per hour, and in the surrogate"]
-    lines += [f"    {kind:<10} {real[kind]:>8.1f} {mean[kind]:>8.1f}" for kind in real]
+    lines += [f"    {kind:<16} {real[kind]:>8.1f} {mean[kind]:>8.1f}" for kind in real]
     return {
         "recording": RECORDING, "hours": float(hours), "per_hour": real, "surrogate": mean,
         "surrogates": len(surrogates), "lines": lines,

@@ -24,8 +24,8 @@ _MS = 1_000_000
 GRIDS: dict[str, dict[str, tuple[Any, ...]]] = {
     "iceberg": {
         "refill_ns": (70 * _MS, 100 * _MS),
-        "refills_min": (3, 4, 5),
-        "chance_max": (0.001, 0.0001),
+        "refills_min": (4, 5, 6),
+        "native_fresh_ns": (20 * _MS, 200 * _MS),
     },
     "spoof": {
         "size_ratio_min": (15.0, 20.0, 25.0),
@@ -33,9 +33,9 @@ GRIDS: dict[str, dict[str, tuple[Any, ...]]] = {
         "filled_share_max": (0.1, 0.3),
     },
     "absorption": {
-        "volume_ratio_min": (1.5, 2.0, 2.5),
-        "residual_max": (-2.0, -2.5),
-        "moved_ticks_max": (1.0, 2.0),
+        "volume_ratio_min": (1.75, 2.0, 2.25),
+        "residual_max": (-2.0, -1.5),
+        "moved_ticks_max": (1.0, 1.5),
     },
 }
 JUDGED_BY = {

@@ -12,15 +12,15 @@ from operators.features.detection.thresholds import (
 
 TUNED = Thresholds(
     iceberg=IcebergThresholds(
-        refill_ns=100000000,
+        refill_ns=70000000,
+        refills_min=5,
     ),
     spoof=SpoofThresholds(
-        size_ratio_min=20.0,
+        size_ratio_min=25.0,
         filled_share_max=0.3,
     ),
     absorption=AbsorptionThresholds(
-        volume_quantile=0.98,
-        volume_ratio_min=1.5,
+        volume_ratio_min=2.25,
         residual_max=-1.5,
     ),
 )

@@ -123,12 +123,12 @@ def test_measure_repeats_itself_and_finds_what_was_planted() -> None:
 def test_tuning_writes_what_it_found(monkeypatch: pytest.MonkeyPatch) -> None:
     usual = Thresholds()
     few: dict[str, dict[str, tuple[Any, ...]]] = {
-        "iceberg": {"refills_min": (3, 60)}, "spoof": {"score_min": (2.0, 0.5)},
-        "absorption": {"windows_min": (60,)},
+        "iceberg": {"refills_min": (3, 60)}, "spoof": {"layers_min": (3,)},
+        "absorption": {"windows_min": (10**9, 60)},
     }  # fmt: skip
     monkeypatch.setattr(tuning, "GRIDS", few)
     best = tuning.tune((302,), 16.0)
-    assert best == usual  # nothing has 60 refills, no score is 2
+    assert best == usual  # nothing has 60 refills or 10**9 windows before it
     text = tuning.written(Thresholds(iceberg=usual.iceberg._replace(refills_min=4)))
     made: dict[str, Any] = {}
     exec(text, made)  # the file is a module

@@ -1,6 +1,10 @@
 """Promise: the simulated books are a feed like any other, the same from anywhere and for ever."""
 
+import hashlib
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -34,6 +38,24 @@ def test_same_settings_same_rows() -> None:
         assert column.tobytes() == getattr(FAULTY.labels, name).tobytes(), name
     other = LobSimulator(seed=6, minutes=10.0, faults_per_hour=60.0)
     assert other.rows.ts_recv_ns[:1000].tolist() != FAULTY.rows.ts_recv_ns[:1000].tolist()
+
+
+def test_same_rows_without_numba() -> None:
+    said = "from tests.test_lob_feed import digest; print(digest())"
+    done = subprocess.run(
+        [sys.executable, "-c", said], env=os.environ | {"TRIFECTA_NO_NUMBA": "1"}, text=True,
+        check=True, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    assert done.stdout.strip() == digest()
+
+
+def digest() -> str:
+    """Of a short market with plants."""
+    made, found = LobSimulator(seed=3, minutes=3.6), hashlib.sha256()
+    for column in (*made.rows, *made.labels):
+        found.update(column.tobytes())
+    assert made.labels.kind.size > 0
+    return found.hexdigest()
 
 
 @pytest.mark.parametrize(("start", "batch_rows"), [(0, 7_001), (12_345, 1_000), (50_000, 65_536)])

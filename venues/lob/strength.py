@@ -38,7 +38,7 @@ class SpoofStrength:
 class AbsorptionStrength:
     """One-sided volume against a large resting order, and the price stays."""
 
-    volume_ratio: float = 3.0  # of the 95 % quantile of 3 s; 2 left half of them above the residual
+    volume_ratio: float = 3.0  # of the 95 % quantile of 3 s; at 2 a third missed the residual
     residual: float = -2.0  # that the price stays behind usual impact at least, deviations
     life_ns: int = 7 * S_NS
 

@@ -122,8 +122,9 @@ class Icebergs(Signal[IcebergState]):
     that could have been one had this size with `alike_share`.
     Clocks: a message without the price counts `settle_ns` after its last trade; what left the level
     up to `late_ns` before a trade was that trade's.
-    Native: a trade of `native_ratio_min` times what its price shows, if the book of at most
-    `native_fresh_ns` before it said so, is an alarm with strength 0, and changes no feature.
+    Native: trades of together `native_ratio_min` times what their price showed, if the book of at
+    most `native_fresh_ns` before said so, are an alarm with strength 0, and change no feature. A
+    venue that refills at once tells one sweep as many trades: none of them need be large.
     Whole size: peak times (1 + refills), refills as a Kaplan-Meier mean of this instrument's
     icebergs that had at least as many. One ends when its size is forgotten, or its price is empty
     after a trade, without a refill in time; it is censored when it was idle for `idle_ns`,
@@ -237,15 +238,6 @@ def _trade(
     if levels.owner[k, at] == 0:
         _open(memory, k, at, side, price, recv_ns)
     one = memory.prices[k * PRICES + levels.owner[k, at] - 1]
-    shown = one.visible - one.traded
-    if (
-        not one.told
-        and shown > terms.half_lot[k]
-        and qty >= limits.native_ratio_min * shown
-        and 0 <= ts_ns - memory.book_ns[k] <= limits.native_fresh_ns
-    ):
-        one.told = 1
-        tell(found, i, _ICEBERG, side, one.price, qty, 0.0, recv_ns)
     if one.owed > 0.0 and abs(ts_ns - one.owed_ns) <= limits.late_ns:
         paid = min(qty, one.owed)
         one.owed -= paid
@@ -253,6 +245,14 @@ def _trade(
         one.total += paid
         qty -= paid
     one.traded += qty
+    if (
+        not one.told
+        and one.visible > terms.half_lot[k]
+        and one.traded >= limits.native_ratio_min * one.visible
+        and 0 <= ts_ns - memory.book_ns[k] <= limits.native_fresh_ns
+    ):
+        one.told = 1
+        tell(found, i, _ICEBERG, side, one.price, one.traded, 0.0, recv_ns)
     one.trade_ns = max(one.trade_ns, ts_ns)
     one.active_ns = max(one.active_ns, ts_ns)
 

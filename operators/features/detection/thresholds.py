@@ -18,7 +18,7 @@ class IcebergThresholds(NamedTuple):
     alike_share: float = 0.03  # of ordinary orders have the size of another by chance
     chance_max: float = 0.001  # that so many of them do is at most so likely, for an iceberg
     shown_share_min: float = 0.05  # a refill is at least this share of what the level then shows
-    native_ratio_min: float = 2.0  # a trade of so many times what its price showed: hidden size
+    native_ratio_min: float = 2.0  # trades of so many times what their price showed: hidden size
     native_fresh_ns: int = 20 * _MS  # what it showed is not older than this
     settle_ns: int = 10 * _MS  # a message without the price counts so long after the last trade
     late_ns: int = 100 * _MS  # a trade may come so long after the change of the book that it made

@@ -4,6 +4,7 @@ An agent waits for its onset, then lives until its script ends. `act` does what 
 does to the book is in the outcome, like any other order.
 """
 
+import math
 from enum import IntEnum
 
 import numpy as np
@@ -264,7 +265,7 @@ def _end(agent: Record, books: Books, now_ns: int, out: Outcome) -> None:
 @kernel
 def _wait_ns(agent: Record, draws: F8) -> int:
     """Exponential, so that those who take come in no rhythm."""
-    return int(-agent.gap_ns * np.log(1.0 - _draw(agent, draws))) + 1
+    return int(-agent.gap_ns * math.log(1.0 - _draw(agent, draws))) + 1
 
 
 @kernel

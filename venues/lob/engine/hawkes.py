@@ -4,6 +4,7 @@ What happened makes more happen: an event of type j raises the intensity of type
 a lag where i belongs to another group, and the rise fades exponentially.
 """
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -138,7 +139,7 @@ def _thin(
         chosen = pool[used, 1] * total
         used += 1
         reached = min(then, edge)
-        fade = np.exp(-decay_hz * (reached - now))
+        fade = math.exp(-decay_hz * (reached - now))
         for i in range(excess.size):
             excess[i] *= fade
         now = reached

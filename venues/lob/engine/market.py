@@ -1,5 +1,6 @@
 """The matching of everything that comes: ordinary orders and agents, in one order of time."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -48,6 +49,7 @@ _SWEEP_TICKS = 30  # a market order gives up so far from the best price
 _LEFT_MIN = 20  # orders that a market order leaves on a side
 _GAP_HALF_TICKS = 3  # by which a venue's mid may be off the leader's before somebody trades on it
 _ARBITRAGE_LOTS = 500
+_FURTHEST = DISTANCE_MAX**-DISTANCE_TAIL  # share of limit orders that would be further away
 _PAST = 4_096  # mids of the leader that are remembered
 
 _TRADE, _QUOTE, _BOOK = int(Kind.TRADE), int(Kind.QUOTE), int(Kind.BOOK)
@@ -189,13 +191,13 @@ def _agent(desk: Desk, agents: Records, who: int, draws: F8, now_ns: int, rows: 
 @kernel
 def _limit(desk: Desk, v: int, side: int, far: int, marks: F8) -> None:
     """At the opposite best or further away, and not beyond where the leader's price is."""
-    near = 1.0 - marks[1] * (1.0 - DISTANCE_MAX**-DISTANCE_TAIL)
-    back = int(np.exp(-np.log(near) / DISTANCE_TAIL))  # not **: it differs without numba
+    near = 1.0 - marks[1] * (1.0 - _FURTHEST)
+    back = int(math.exp(-math.log(near) / DISTANCE_TAIL))  # not **: it differs without numba
     if side == BID:
         tick = min(desk.books.best[v, ASK], (far + 1) // 2) - back
     else:
         tick = max(desk.books.best[v, BID], far // 2) + back
-    lots = max(1, int(MEDIAN_LOTS * np.exp(SIGMA_LIMIT * marks[0])))
+    lots = max(1, int(MEDIAN_LOTS * math.exp(SIGMA_LIMIT * marks[0])))
     rest(desk.books, v, side, tick, lots, 0, NOBODY, desk.out)
 
 
@@ -204,7 +206,7 @@ def _market(desk: Desk, v: int, side: int, marks: F8) -> None:
     books, other = desk.books, 1 - side
     if books.n_alive[v, other] <= _LEFT_MIN:
         return
-    lots = max(1, int(MARKET_LOTS * np.exp(SIGMA_MARKET * marks[0])))
+    lots = max(1, int(MARKET_LOTS * math.exp(SIGMA_MARKET * marks[0])))
     lots = min(lots, lots_of_side(books, v, other) // 2)  # nobody sweeps a whole book
     away = _SWEEP_TICKS if side == BID else -_SWEEP_TICKS
     take(books, v, side, lots, books.best[v, other] + away, desk.out)
