@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from bench.book import SNAPSHOT_LEVELS
 from bench.detection_input import CHUNK_ROWS, alarms_of
 from operators.features.detection.alarms import AlarmKind
 from operators.features.detection.thresholds import Thresholds
@@ -32,10 +31,9 @@ def measure_recorded(thresholds: Thresholds) -> dict[str, Any]:
     hours = (rows.ts_recv_ns[-1] - rows.ts_recv_ns[0]) / 3.6e12
 
     def per_hour(of: MarketRows) -> dict[str, float]:
-        alarms = alarms_of(
-            iter(list(rebatch([of], skip_rows=0, batch_rows=CHUNK_ROWS))), table, [thresholds],
-            snapshot_depth=SNAPSHOT_LEVELS,
-        )[0]  # fmt: skip
+        alarms = alarms_of(rebatch([of], skip_rows=0, batch_rows=CHUNK_ROWS), table, [thresholds])[
+            0
+        ]
         native = (alarms.kind == AlarmKind.ICEBERG) & (alarms.strength == 0.0)
         told = {"iceberg, refills": (alarms.kind == AlarmKind.ICEBERG) & ~native,
                 "iceberg, native": native}  # fmt: skip

@@ -135,7 +135,8 @@ def settings_toml(settings: RunSettings) -> str:
     if settings.features:
         lines += ["[features]"]
         for name in ("sets", "happenings", "fund_flows"):
-            lines += [f"{name} = {json.dumps(settings.features.get(name, []))}"]
+            if name in settings.features:
+                lines += [f"{name} = {json.dumps(settings.features[name])}"]
         lines += ["[features.daily_qty]"]
         daily_qty = settings.features.get("daily_qty", {})
         lines += [f"{json.dumps(name)} = {qty!r}" for name, qty in daily_qty.items()]

@@ -19,6 +19,8 @@ SYMBOLS = [
     ("binance_spot",  "XRPETH",      SPOT,    "XRP",  "ETH",  "ETH",  "1"),
     ("binance",       "BTCBUSD",     SPOT,    "BTC",  "BUSD", "BUSD", "1"),
     ("binance",       "ADAUSD_PERP", INVERSE, "ADA",  "USD",  "ADA",  "10"),
+    ("binance",       "BNBUSD_PERP", INVERSE, "BNB",  "USD",  "BNB",  "10"),
+    ("binance",       "OPUSDT",      SPOT,    "OP",   "USDT", "USDT", "1"),
     ("binance",       "SUIUSDT_PERP", LINEAR, "SUI",  "USDT", "USDT", "1"),
     ("binance_usdm",  "BTCUSDT",     LINEAR,  "BTC",  "USDT", "USDT", "1"),
     ("binance_coinm", "BTCUSD_PERP", INVERSE, "BTC",  "USD",  "BTC",  "100"),

@@ -47,7 +47,7 @@ class VenueClass:
     lot: str  # where a tape shows no size
 
 
-# Longest first, so that USDT is not read as USD with a T. Three letters of the base at least.
+# Longest first, so that USDT is not read as USD with a T.
 _QUOTES = ("USDT", "USDC", "BUSD", "USD", "EUR", "GBP", "JPY", "CHF", "CAD", "AUD", "BTC", "ETH")
 _ALIASES = {"XBT": "BTC", "XDG": "DOGE"}
 _METALS = ("XAG", "XAU", "XPD", "XPT")
@@ -67,7 +67,9 @@ def _pair(name: str) -> tuple[str, str] | None:
     """Base and quote of a crypto symbol: BTCUSDT, BTC-USD, XBT/USDT."""
     parts = re.split(r"[-/_]", name.upper())
     if len(parts) == 1:
-        quote = next((q for q in _QUOTES if name.upper().endswith(q)), "")
+        ends = [q for q in _QUOTES if name.upper().endswith(q)]
+        # BNBUSD is BNB in USD, not BN in BUSD; OPUSDT has a base of two letters all the same.
+        quote = next((q for q in ends if len(name) - len(q) > 2), ends[0] if ends else "")
         parts = [name.upper().removesuffix(quote), quote]
     if len(parts) != 2 or not all(re.fullmatch(r"[A-Z0-9]{2,12}", part) for part in parts):
         return None
