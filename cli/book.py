@@ -28,6 +28,7 @@ from venues.verify import (
 from venues.verify.books import said
 
 SHOWN_AFTER_S = 2.0  # a run that is shorter shows no bar
+WIDE = 200  # characters where output is no terminal: nothing is cut off
 BOOKS_SHOWN = 12  # of a file; --json has all of them
 STREAMS_SHOWN = 12
 REASONS_SHOWN = 6
@@ -38,7 +39,7 @@ STYLES = {"passed": "green", "failed": "bold red", "unverified": "yellow", "refu
 def book(files: Sequence[Path], *, as_json: bool) -> int:
     """Verify the files; returns the exit code: 0 passed, 1 a check failed, 2 refused or nothing."""
     found: list[FileReport | Refusal] = []
-    out = Console(highlight=False)
+    out = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
     todo = list(jobs(files))
     with _Bar(talk(), sum(one.size for one in todo if isinstance(one, Job))) as bar:
         for one in todo:
@@ -105,12 +106,12 @@ def _show(found: FileReport | Refusal, out: Console) -> None:
     )  # fmt: skip
     for other in found.against:
         out.print(f"  with the quotes of {other}", style="dim", soft_wrap=True)
-    out.print(Padding(_checks(found), (0, 0, 1, 2)))
-    out.print(Padding(_streams(found), (0, 0, 1, 2)))
+    out.print(Padding(_checks(found), (0, 0, 1, 2), expand=False))
+    out.print(Padding(_streams(found), (0, 0, 1, 2), expand=False))
     if found.books:
-        out.print(Padding(_books(found), (0, 0, 1, 2)))
+        out.print(Padding(_books(found), (0, 0, 1, 2), expand=False))
     for count in sorted(found.counts, key=lambda one: -one.n)[:REASONS_SHOWN]:
-        out.print(Padding(Text(_said(count), style="dim"), (0, 0, 0, 2)))
+        out.print(Padding(Text(_said(count), style="dim"), (0, 0, 0, 2), expand=False))
     _and_more(len(found.counts) - REASONS_SHOWN, "reasons", out)
     out.print()
 
@@ -153,7 +154,7 @@ def _sums(streams: Sequence[StreamReport], names: Sequence[str]) -> list[str]:
 def _books(found: FileReport) -> Table:
     table = _table("book", "state")
     for name in ("messages", "snapshots", "gaps", "crossed", "covered", "held"):
-        table.add_column(name, justify="right", no_wrap=True)
+        table.add_column(name, justify="right", no_wrap=name != "held")
     for one in found.books[:BOOKS_SHOWN]:
         covered = "-" if one.covered_share is None else f"{_down(one.covered_share)} %"
         table.add_row(

@@ -15,6 +15,7 @@ wins over the file; an option of the command wins over both.
 """
 
 import json
+import os
 import tomllib
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -110,12 +111,17 @@ def settings_of(file: Path | None, options: Mapping[str, Any]) -> RunSettings:
     if file is None and FILE.exists():
         file = FILE
     where = f"{file} or {PREFIX}*" if file else f"{PREFIX}*"
+    for name in os.environ:
+        field = name.upper().removeprefix(PREFIX).split("__")[0].lower()
+        if name.upper().startswith(PREFIX) and field not in _Config.model_fields:
+            raise SettingsError(f"{name}: there is no such setting; see docs/operations.md")
     try:
         found = _Config(**(_read(file) if file else {}))
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
-        why = "there is no such setting" if first["type"] == "extra_forbidden" else first["msg"]
+        why = f"{first['msg']}, was {first['input']!r}"
+        why = "there is no such setting" if first["type"] == "extra_forbidden" else why
         raise SettingsError(f"{where}: {name}: {why}; see docs/operations.md") from None
     known = found.model_dump(mode="json", exclude_none=True)  # as the first record has it
     _read_files(known.get("features", {}))

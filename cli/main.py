@@ -210,9 +210,9 @@ def run(
 
 
 @app.command(
-    epilog="Exit codes: 0 the log has ended; 2 refused, the reason is on stderr; 75 Kafka does not "
-    "answer, try again; 130 stopped by Ctrl-C or SIGTERM after a snapshot, the same command goes "
-    "on."
+    epilog="Exit codes: 0 the log has ended; 2 refused, the reason is on stderr; 75 Kafka or a "
+    "venue does not answer, try again; 130 stopped by Ctrl-C or SIGTERM after a snapshot, the same "
+    "command goes on."
 )
 def worker(
     flow: Annotated[

@@ -211,4 +211,7 @@ def _told(error: duckdb.Error) -> str:
         return f"{lines[0]} There are: {', '.join(there)}"
     if isinstance(error, duckdb.ParserException):
         return lines[0]
-    return " ".join(lines)
+    if isinstance(error, duckdb.InvalidInputException):  # of `error()`: the text alone
+        return lines[0].removeprefix("Invalid Input Error: ")
+    # A place in the SQL around the question tells nothing.
+    return " ".join(line for line in lines if not (line.startswith("LINE ") and "__duckdb" in line))

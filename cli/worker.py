@@ -242,7 +242,6 @@ def _feed(request: WorkerRequest) -> tuple[Feed | LiveFeed, Cut]:
 
 
 def _venues(markets: Sequence[str], *, record: bool) -> LiveFeed:
-    from venues.frames import NoParserError
     from venues.live import LiveError
     from venues.live import LiveFeed as Venues
     from venues.live.errors import RestError
@@ -256,8 +255,6 @@ def _venues(markets: Sequence[str], *, record: bool) -> LiveFeed:
         )
     try:
         return Venues(markets)
-    except NoParserError as error:
-        raise Refused(str(error)) from error
     except LiveError as error:
         if isinstance(error.__cause__, RestError):  # the venue may answer the next time
             raise LogAwayError(str(error)) from error

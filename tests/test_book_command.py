@@ -473,3 +473,11 @@ def test_a_connection_that_numbers_its_frames_begins_anew(tmp_path: Path) -> Non
     assert found.books[0].snapshots == 2
     found = report_of(write(tmp_path / "bitfinex_X.jsonl.zst", [*once, *without(once, 5)]))
     assert (found.outcome, found.books[0].gaps, found.books[0].state) == ("failed", 1, "gap")
+
+
+def test_where_output_is_no_terminal_nothing_is_cut_off(tmp_path: Path) -> None:
+    names = [f"binance_usdm_{'x' * 80}{k}.jsonl.zst" for k in range(2)]
+    paths = [str(write(tmp_path / name, binance())) for name in names]
+    done = CliRunner().invoke(app, ["book", *paths])
+    assert [text.split()[1] for text in done.stdout.splitlines()[-2:]] == names
+    assert all(len(text) < 200 for text in done.stdout.splitlines())

@@ -138,7 +138,17 @@ def test_a_time_may_be_a_text_and_before_the_first_row_there_is_nothing(
     assert database.sql(count.format("2024-08-08T23:49:00Z")).fetchall() == [(0,)]
     texts = [f"2024-08-08 23:50:0{second}.5" for second in range(9)]
     assert max(database.sql(count.format(text)).fetchall()[0][0] for text in texts) > 10
-    assert database.sql("SELECT count(*) FROM book('nobody', '2030-01-01')").fetchall() == [(0,)]
+
+
+def test_what_is_no_instrument_or_no_time_is_named(
+    database: duckdb.DuckDBPyConnection,
+) -> None:
+    for question, said in (
+        ("FROM book('nobody', '2030-01-01')", "book: no instrument nobody; FROM instruments"),
+        ("FROM book('binance_spot:BTCUSDT', 'soon')", "book: no time soon; write it as 2024-"),
+    ):
+        with pytest.raises(duckdb.InvalidInputException, match=said):
+            database.sql(question).fetchall()
 
 
 def test_a_question_for_a_book_needs_the_market() -> None:

@@ -336,6 +336,19 @@ def test_a_wrong_key_of_the_file_is_named(tmp_path: Path) -> None:
         settings_of(file, {})
 
 
+def test_a_value_of_a_wrong_type_is_shown(tmp_path: Path) -> None:
+    file = tmp_path / "desk.toml"
+    file.write_text("[features]\nsets = 'flow'\n")
+    with pytest.raises(SettingsError, match=r"features\.sets: .* valid list, was 'flow'"):
+        settings_of(file, {})
+
+
+def test_a_variable_that_sets_nothing_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRIFECTA_DESK_CADENSE", "1s")
+    with pytest.raises(SettingsError, match="TRIFECTA_DESK_CADENSE: there is no such setting"):
+        settings_of(None, {})
+
+
 def test_the_command_refuses_an_unknown_feature_in_a_line() -> None:
     done = CliRunner().invoke(app, ["run", "--features", "cdv", "--profile", "memory"])
     assert done.exit_code == 2

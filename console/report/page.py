@@ -21,7 +21,7 @@ from console.report.charts import (
 )
 from console.report.data import RunData
 from console.report.metrics import buy_and_hold, equity_curve
-from console.report.microscope import TRADES_DRAWN
+from console.report.microscope import MARKS_DRAWN, TRADES_DRAWN
 from console.report.microscope_figure import view_figure
 from console.report.page_script import SCRIPT
 from console.report.page_style import STYLE
@@ -131,7 +131,7 @@ def _simulated(report: Report) -> str:
 
 def _header(report: Report) -> str:
     tapes = report["tapes"]
-    names = ", ".join(escape(Path(t).name) for t in tapes[:TAPES_IN_TITLE])
+    names = ", ".join(escape(t) for t in tapes[:TAPES_IN_TITLE])
     names += f" and {len(tapes) - TAPES_IN_TITLE} more" if len(tapes) > TAPES_IN_TITLE else ""
     span, held = covered(report), against_holding(report)
     warnings = "".join(f"<li>{escape(text)}</li>" for text in report["warnings"])
@@ -209,9 +209,14 @@ def _view_section(data: RunData) -> str:
         "blank where the book could not be used."
         if any(np.isfinite(view.depth).any() for view in data.views)
         else "These markets recorded no order book.",
-        f"Marks are the {TRADES_DRAWN} largest trades by size, and structure of one-minute bars.",
-        "Structure stands where it happened; the desk knew it later.",
     ]
+    if any(view.trades.seq.size for view in data.views):
+        notes.append(f"Filled marks are the {TRADES_DRAWN} largest trades by size.")
+    if any(view.marks.seq.size for view in data.views):
+        notes.append(
+            f"Structure is of one-minute bars, its last {MARKS_DRAWN} marks; it stands where it "
+            "happened, and the desk knew it later."
+        )
     return (
         f'<section><div class="head"><h2>Market</h2><div>{tools}</div></div>'
         f'<p class="note">{" ".join(notes)}</p><div class="chart view" id="view"></div></section>'
@@ -369,7 +374,7 @@ def _quality_section(report: Report) -> str:
         ("quotes and trades", f"{report['ticks']:,}"),
     ]
     lines = "".join(
-        f"<tr><td>{escape(reason_words(reason))}</td><td>{escape(Path(source).name)}</td>"
+        f"<tr><td>{escape(reason_words(reason))}</td><td>{escape(source)}</td>"
         f'<td class="n">{n:,}</td>'
         f'<td class="n">{_first(report["quarantine_first"], reason, source)}</td></tr>'
         for reason, sources in report["quarantine"].items()

@@ -22,9 +22,18 @@ BOOK = "book"
 # says that the book is broken leaves none. `operators.market.books.l2` has the same rules.
 _BOOK = """
 CREATE MACRO book(of_instrument, at_time) AS TABLE
-WITH told AS (
+WITH asked AS (
+  SELECT CASE
+    WHEN count(*) = 0
+    THEN error('book: no instrument ' || of_instrument || '; FROM instruments lists them')
+    WHEN TRY_CAST(at_time AS TIMESTAMP_NS) IS NULL
+    THEN error('book: no time ' || at_time || '; write it as 2024-08-08 23:55:30')
+    ELSE true END AS is_fine
+  FROM instruments WHERE instrument = of_instrument
+),
+told AS (
   SELECT seq, kind, code, side, price, qty, msg_last, snapshot FROM market
-  WHERE instrument = of_instrument AND ts_recv <= CAST(at_time AS TIMESTAMP_NS)
+  WHERE instrument = of_instrument AND ts_recv <= TRY_CAST(at_time AS TIMESTAMP_NS)
     AND (kind = 'BOOK' AND code = 'NONE' OR kind = 'BOOK_STATUS')
 ),
 changes AS (SELECT * FROM told WHERE kind = 'BOOK'),
@@ -61,7 +70,8 @@ SELECT levels.side,
   coalesce(if(levels.side = 'BUY', price >= lowest, price <= highest), true) AS covered, market_seq
 FROM levels LEFT JOIN shown ON shown.side = levels.side
 WHERE qty > 0 AND (SELECT n FROM broken) = 0
-ORDER BY levels.side, level
+UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL FROM asked WHERE NOT is_fine
+ORDER BY side, level
 """
 
 _FOLDERS = {"day": "DATE", "venue": "VARCHAR", "symbol": "VARCHAR"}

@@ -209,7 +209,8 @@ def shortfall(
     longest = sorted(sorted(spans, key=lambda span: span[0] - span[1])[:_SPANS])
     where = ", ".join(f"{_utc(start_ns)} to {_utc(end_ns)}" for start_ns, end_ns in longest)
     which = "the longest " if len(spans) > _SPANS else ""
-    others = f", and {len(poor) - 1:,} more streams" if len(poor) > 1 else ""
+    more = f"{len(poor) - 1:,} more of {len(streams):,} streams lack too much"
+    others = f"; {more}" if len(poor) > 1 else ""
     return (
         f"{name} is {100.0 * one.completeness:.1f} % complete, at least {100.0 * least:g} % are "
         f"needed: {below.size:,} of {one.minutes.minute_ns.size:,} minutes of its session lack "

@@ -91,7 +91,7 @@ class LiveFeed:
 
     Raises
     ------
-    NoParserError, LiveError
+    LiveError
         A venue is unknown or has no live subscription; a market is not offered; a list of
         instruments cannot be had.
     """

@@ -87,7 +87,7 @@ def _steps(market: Market, answers: dict[str, bytes], get: Callable[[str, str], 
         raise LiveError(
             f"the venue's instrument list could not be had: {error}",
             f"{venue.name}:{name}",
-            "Check the name of the market and the connection to the venue",
+            "Check the connection to the venue, and the name of the market",
         ) from error
     if steps is None:
         raise LiveError(

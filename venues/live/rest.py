@@ -28,6 +28,9 @@ def get(url: str, posted: str = "") -> bytes:
             body: bytes = answer.read(BODY_BYTES_MAX + 1)
     except urllib.error.HTTPError as error:
         raise RestError(f"{url}: status {error.code} {error.reason}") from error
+    except urllib.error.URLError as error:
+        told = error.reason.strerror if isinstance(error.reason, OSError) else error.reason
+        raise RestError(f"{url}: {told or error.reason}") from error
     except (OSError, http.client.HTTPException) as error:
         raise RestError(f"{url}: {error}") from error
     if len(body) > BODY_BYTES_MAX:

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-from venues.frames import PARSERS, NoParserError
 from venues.live.errors import LiveError
 from venues.live.rules.binance import binance_coinm, binance_spot, binance_usdm
 from venues.live.rules.bitfinex import bitfinex
@@ -31,15 +30,15 @@ HISTORICAL = {  # parsers of protocols that nobody speaks any more, and what too
 
 
 def live_venue(name: str) -> LiveVenue:
-    """The venue's rules. NoParserError or LiveError, by name, if it has none."""
-    if name not in PARSERS:
-        raise NoParserError(name)
-    if name not in LIVE:
+    """The venue's rules. LiveError, by name, if it has none."""
+    if name in HISTORICAL:
         raise LiveError(
             "a protocol of the past, of which only recordings can be read",
             f"venue {name!r}",
             f"Use {HISTORICAL[name]!r}; live venues are {', '.join(LIVE)}",
         )
+    if name not in LIVE:
+        raise LiveError("not a live venue", f"venue {name!r}", f"There are: {', '.join(LIVE)}")
     return LIVE[name]
 
 

@@ -1,5 +1,6 @@
 """The column layouts of tapes: which file is what, and whether its columns can be read."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -104,7 +105,7 @@ def layout_of(path: Path, schema: pa.Schema) -> Layout:
     missing = [name for name in layout.columns if name not in found]
     if missing:
         raise TapeError(
-            f"it looks like {layout.name}, but the column {', '.join(missing)} is missing",
+            f"it looks like {layout.name}, but {_columns(missing)} missing",
             str(path),
             f"A file of {layout.name} needs the columns {', '.join(layout.columns)}",
         )
@@ -124,7 +125,7 @@ def layout_of(path: Path, schema: pa.Schema) -> Layout:
 def _nearest(path: Path, found: set[str]) -> Layout:
     """What the file was probably meant to be: by its folder, else by the columns it has."""
     by_folder = next((one for one in LAYOUTS if one.name == path.parent.name), None)
-    best = by_folder or max(LAYOUTS, key=lambda one: len(found & set(one.columns) - set(_KEY)))
+    best = by_folder or max(LAYOUTS, key=lambda one: _likeness(one, found))
     if by_folder is None and not found & set(best.columns) - set(_KEY):
         raise TapeError(
             f"no layout has its columns ({', '.join(sorted(found)) or 'none'})",
@@ -132,6 +133,17 @@ def _nearest(path: Path, found: set[str]) -> Layout:
             f"Supported are {SUPPORTED}",
         )
     return best
+
+
+def _likeness(layout: Layout, found: set[str]) -> tuple[int, int]:
+    """How many of a layout's own columns are there, and of equals which one lacks fewest."""
+    return len(found & set(layout.columns) - set(_KEY)), -len(set(layout.columns) - found)
+
+
+def _columns(missing: Sequence[str]) -> str:
+    if len(missing) == 1:
+        return f"the column {missing[0]} is"
+    return f"the columns {', '.join(missing)} are"
 
 
 def _is_text(type_: pa.DataType) -> bool:

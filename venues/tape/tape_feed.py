@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -98,8 +99,8 @@ def open_tapes(
         raise TapeError(
             "no row lies in the period asked for",
             ", ".join(one.name for one in scans),
-            f"The tapes have venue times from {min(one.first_ts_ns or 0 for one in scans)}"
-            f" to {max(one.last_ts_ns for one in scans)} ns",
+            f"The tapes have venue times from {_utc(min(one.first_ts_ns or 0 for one in scans))}"
+            f" to {_utc(max(one.last_ts_ns for one in scans))}",
         )
     return TapeFeed(
         table=table,
@@ -156,3 +157,8 @@ def _info(one: Scan, n_rows: int) -> SourceInfo:
         sha256=one.sha256,
         cadence_s=max(one.intervals_s, default=0) if one.layout.kind == Kind.QUOTE else 0,
     )
+
+
+def _utc(ts_ns: int) -> str:
+    """A time for people, to the second, as `--from` takes it."""
+    return f"{datetime.fromtimestamp(ts_ns // 1_000_000_000, UTC):%Y-%m-%dT%H:%M:%S} UTC"
