@@ -12,7 +12,7 @@ from flows.books import book_feeds
 from operators.market.books.keeper import BookFeeds
 from operators.market.books.l2_state import BookTerms
 from operators.market.books.status import NEXT
-from operators.market.books.words import BookEvent, BookReason, BookState
+from operators.market.books.words import BookEvent, BookReason, BookState, OrderAction
 from operators.market.intake import Intake, IntakeRows, IntakeState
 from schemas.kinds import NO_ID, NO_SYMBOL, Flag, Kind
 from schemas.reasons import Reason
@@ -80,6 +80,15 @@ def bad(number: int, follows: int, **how: Any) -> Message:
     return book(levels, number, follows, **how)
 
 
+def orders(*, snapshot: bool = False) -> Message:
+    """A message about single orders."""
+    rows = book(WHOLE, snapshot=snapshot)
+    return [
+        row | {"code": OrderAction.SET, "ref_id": 7 + i, "source_row": 10 * snapshot + i}
+        for i, row in enumerate(rows)
+    ]
+
+
 def trade(at_s: float, *, k: int = 0) -> Message:
     lane, symbol = MARKETS[k][:2]
     return [{"kind": Kind.TRADE, "lane": lane, "symbol": symbol, "price": 100.0, "qty": 1.0,
@@ -128,6 +137,9 @@ STORIES: list[tuple[str, list[Message], list[tuple[BookState, BookReason]], int]
                                                    [GOOD, (S.CROSSED, R.CROSSED), GOOD], 0),
     ("a crossed snapshot",         [snapshot(1, levels=[(BUY, 2.0, 1.0), (SELL, 1.0, 1.0)])],
                                                          [GOOD, (S.CROSSED, R.CROSSED)], 0),
+    ("snapshots that stay crossed", [snapshot(i, levels=[(BUY, 2.0, 1.0), (SELL, 1.0, 1.0)])
+                                     for i in range(1, 5)] + [snapshot(5)],
+                                                   [GOOD, (S.CROSSED, R.CROSSED), GOOD], 0),
     ("a refused row",              [snapshot(1), bad(2, 1), change(3, 2)],
                                                              [GOOD, (S.GAP, R.BAD_ROW)], 2),
     ("a refused row of an old one", [snapshot(5), bad(2, 1)[1:], change(6, 5)],     [GOOD], 2),
@@ -149,6 +161,13 @@ STORIES: list[tuple[str, list[Message], list[tuple[BookState, BookReason]], int]
     ("silence inside a message",   [snapshot(1), snapshot(1, k=1)[:1],
                                     snapshot(1, k=1, at_s=61)[1:], trade(62)],
                                                         [GOOD, GOOD, (S.STALE, R.STALE)], 0),
+    ("silence behind a message without its end", [snapshot(1), snapshot(1, k=1),
+                                    change(2, 1, whole=False), trade(61)],
+                              [GOOD, GOOD, (S.STALE, R.STALE), (S.STALE, R.STALE)], 0),
+    ("orders, not levels",         [orders(snapshot=True), orders(), orders()],
+                                                                         [UNPROVABLE], 0),
+    ("orders without their end",   [orders(snapshot=True), orders()[:1], orders(), orders()],
+                                                   [UNPROVABLE, (S.GAP, R.UNFINISHED)], 0),
     ("an old one without its end", [snapshot(9), change(2, 1, whole=False), snapshot(1),
                                     change(2, 1)],                                 [GOOD], 2),
     ("a gapped book is not stale", [snapshot(1), change(4, 3), trade(99)],     [GOOD, GAP], 0),
@@ -259,6 +278,7 @@ TOLD: list[tuple[str, list[Message], list[tuple[BookState, BookReason]], list[in
                                                                            [WAITS, LOST], [0]),
     ("a message without its end",   [snapshot(), SYNCED, change(2, 1, whole=False), change(3, 2)],
                                                           [GOOD, (S.GAP, R.UNFINISHED)], [0]),
+    ("a book order by order",       [orders(snapshot=True), SYNCED, orders()],    [GOOD], []),
     ("a clock that was set",        [snapshot(), SYNCED, bad(-1, -1), told(S.SYNCED, R.CLOCK_JUMP)],
                                                    [GOOD, LOST, (S.GAP, R.CLOCK_JUMP)], [0]),
 ]
@@ -298,10 +318,11 @@ class Slow:
             self._happen(E.RESYNC if self.state is S.NONE else E.GAP)
             return
         self.book.take(levels, snapshot=snapshot)
-        if snapshot:
-            self._happen(E.SNAPSHOT)
         bids, asks = self.book.prices(BUY), self.book.prices(SELL)
-        if bids and asks and bids[0] >= asks[0]:
+        crossed = bool(bids and asks and bids[0] >= asks[0])
+        if snapshot and not (crossed and self.state is S.CROSSED):
+            self._happen(E.SNAPSHOT)
+        if crossed:
             self._happen(E.CROSSED)
         elif not snapshot:
             self._happen(E.MESSAGE)

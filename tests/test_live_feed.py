@@ -387,3 +387,19 @@ def test_list_that_has_to_be_asked_for_by_post() -> None:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def test_a_reader_that_was_late_does_not_take_its_pause_for_the_venues_silence() -> None:
+    life = b'{"type": "heartbeat", "sequence": 1, "product_id": "BTC-USD"}'
+    script = made_up("coinbase", ["BTC-USD", "ETH-USD"], 40)
+    with VenueServer(script) as server, Reader(server) as reader:
+        reader.begin()
+        now_ns = int(reader.rows.ts_recv_ns[-1])
+        for second in range(1, 4 * int(rules(server).silent_s)):
+            frame = Received(What.FRAME, 0, now_ns + second * S_NS, "", life)
+            assert reader.feed._handover.offer(frame)
+        reader.take()
+        assert BookState.STALE not in reader.states()
+        assert reader.feed._handover.offer(frame._replace(ts_recv_ns=now_ns + 100 * S_NS))
+        reader.take()
+        assert BookState.STALE in reader.states()  # that was silence

@@ -28,7 +28,7 @@ from operators.market.books.words import BookReason, BookState
 from operators.market.intake import Intake
 from schemas.instruments import InstrumentTable
 from schemas.kinds import Flag, Kind
-from schemas.rows import MarketRows, take
+from schemas.rows import MarketRows, empty, take
 from schemas.topics import MARKET
 from tests.book_cases import BUY, MARKETS, SELL, market, message
 from tests.book_cases import table as book_table
@@ -161,6 +161,8 @@ def life(log: MemoryLog, server: VenueServer, *, n_frames: int, spoil: int = -1)
     source, numbering = rounds_on(log, writer, feed, speed=None, polled=lambda *told: None)
     part = source.build_part("rounds", "all", None)
     intake = Intake(feed.table.arrays(), len(feed.names), book_feeds(feed))
+    intake.compile()  # no frame waits for that
+    intake.step(intake.initial(), empty(MarketRows, 1))
     state = intake.initial()
     first = rows_of(log, MARKET, 0)
     begun = 0 if isinstance(first, list) else first.seq.size

@@ -189,6 +189,19 @@ def test_what_is_behind_a_hole_waits_for_it() -> None:
     assert tail.numbers[-1] == 7
 
 
+def test_each_of_several_holes_is_filled_where_it_is() -> None:
+    for order in ([0, 1], [1, 0]):
+        tail = Tail()
+        tail.take(trade(1))
+        tail.take(trade(3), trade(4))
+        tail.take(trade(5), trade(7))  # the second hole is inside a frame
+        assert tail.asked == ["a:2-2@10", "a:6-6@50"]
+        for one in order:
+            tail.give(tail.tail.answered(tail.asked[one], [trade(2 + 4 * one)]))
+        assert tail.out == [(number, 10 * number) for number in range(1, 8)]
+        assert tail.counts.trades_fetched == 2
+
+
 def test_pages_from_either_end() -> None:
     oldest, newest = Tail(), Tail(newest_first=True)
     for tail in (oldest, newest):

@@ -5,6 +5,7 @@ feed's proof is told before the first row that shows it, counted, and ends in th
 or in a halted one. What a feed cannot prove is called UNPROVABLE.
 """
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -238,6 +239,51 @@ def test_loss_that_crosses_the_book_is_told_and_mended(venue: str, serve: Any) -
         good = S.UNPROVABLE
         assert reader.states() == [S.RESYNC, good, S.CROSSED, S.GAP, S.RESYNC, good]
         assert BookReason.CROSSED in reader.reasons()
+
+
+def test_crossed_snapshot_leaves_its_book_crossed(serve: Any) -> None:
+    server = serve(one_market("coinbase"))
+    with Reader(server, pace=replace(FAST, crossed_s=60.0)) as reader:
+        reader.begin()
+        server.play(8)
+        reader.until(reader.is_true)
+        server.spoil = crossed_snapshot
+        server.disconnect()
+        reader.until(lambda: reader.session.opened == 2 and server.n_subscribed == 1)
+        reader.until(lambda: reader.counts.snapshots == 2)
+        reader.until(lambda: S.CROSSED in reader.states())
+        assert reader.states()[-2:] == [S.UNPROVABLE, S.CROSSED]
+
+
+def crossed_snapshot(frame: bytes) -> bytes:
+    """With its best bid at the best ask."""
+    said = json.loads(frame)
+    said["bids"].insert(0, said["asks"][0])
+    return json.dumps(said).encode()
+
+
+@pytest.mark.parametrize("venue", BY_REST)
+def test_book_that_was_refused_takes_a_snapshot_from_before_its_last_change(
+    venue: str, serve: Any
+) -> None:
+    """Changes go on while the snapshot is on its way, so it is never newer than all of them."""
+    server = serve(one_market(venue))
+    with Reader(server) as reader:
+        reader.begin()
+        server.play(8)
+        reader.until(reader.is_true)
+        reader.feed.resync(0, 0)
+        server.next_change()
+        server.play()
+        taken = server.snapshot_now()
+        server.spoil = lambda frame: taken
+        for _ in range(3):
+            server.next_change()
+            server.play()
+        reader.until(lambda: reader.counts.snapshots == 2)
+        reader.until(lambda: reader.synced() and reader.is_true())
+        assert reader.counts.halts == 0
+        check_rows(reader)
 
 
 def test_book_that_is_lost_without_a_gap_takes_a_snapshot_from_before_its_last_change(

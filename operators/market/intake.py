@@ -13,6 +13,7 @@ from schemas.kinds import Kind
 from schemas.reasons import Reason
 from schemas.rows import MarketRows, concat, empty, take
 
+_NOTHING = empty(MarketRows)  # made once: a call with one row would spend most of its time on it
 _BOOK, _STATUS, _OK = int(Kind.BOOK), int(Kind.BOOK_STATUS), int(Reason.OK)
 
 
@@ -79,14 +80,15 @@ class Intake(ArrayOperator[IntakeState]):
 
     def step(self, state: IntakeState, rows: MarketRows) -> tuple[IntakeState, IntakeRows]:
         rows, reason = self._gate.mark(state.gate, rows)
-        passed, made = rows, empty(MarketRows)
+        passed, made = rows, _NOTHING
         lost = at = np.zeros(0, np.int64)
         if self._tells and (state.any_book[0] or _has_book(rows)):
             state.any_book[0] = 1
             books, kept = self._keeper.keep(state.books, rows, reason)
             state = state._replace(books=books)
             reason, lost, at = kept.reason, kept.lost, kept.made.at.astype(np.int64)
-            made = status_rows(kept.made, rows, self._instruments)
+            if at.size:
+                made = status_rows(kept.made, rows, self._instruments)
             passed = rows._replace(code=kept.code, reason=kept.why)
         bad = reason != _OK
         if bad.any():
@@ -95,7 +97,7 @@ class Intake(ArrayOperator[IntakeState]):
                 at = np.cumsum(np.concatenate([[0], ~bad]))[at]  # before which of those that pass
             passed = take(passed, ~bad)
         else:
-            rejected = empty(MarketRows)
+            rejected = _NOTHING
         return state, IntakeRows(_inserted(passed, made, at), rejected, lost)
 
 

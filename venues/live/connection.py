@@ -155,6 +155,7 @@ class Connection:
     def spoiled(self, book: int, at_ns: int) -> None:
         """A message of a book was refused by who took it."""
         self.counts.spoiled += 1
+        self._sync.lose(book)  # changes wait, or a snapshot from before them would be too old
         self._lose(book, at_ns, BookEvent.GAP, BookReason.BAD_ROW)
 
     def look(self, now_ns: int) -> None:

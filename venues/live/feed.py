@@ -34,8 +34,9 @@ from venues.live.venues import live_venue
 LANES = 8
 MARKETS_MAX = 64  # of all venues; each venue's go over one connection
 TICK_NS = 100_000_000  # 0.1 s: how late a stale book may be told
+ALIVE_NS = 1_000_000_000  # between signs of life among frames that waited for their reader
 
-_GOOD = (int(BookState.SYNCED), int(BookState.UNPROVABLE))
+_SPARES = (int(BookState.SYNCED), int(BookState.UNPROVABLE), int(BookState.CROSSED))
 _BEFORE, _ROWS, _BEHIND = 0, 1, 2  # where status rows stand beside the rows of their message
 
 _LOSES = {  # events after which a book ignores changes until a snapshot
@@ -123,6 +124,7 @@ class LiveFeed:
         self._index = _Index.of(self._connections, self.table)
         self._thread = SessionThread(self._sessions)
         self._source_rows = np.zeros(len(self._connections), np.int64)
+        self._heard_ns = [self._start_ns] * len(self._connections)
         self.terms, self._status = self._books()
         self._status_state = self._status.initial()
         self._l2 = L2Books(self.table.arrays(), self.terms)
@@ -216,6 +218,7 @@ class LiveFeed:
             if item is None:
                 drained = True
                 break
+            self._still_alive(item)
             heard.add(item.connection)
             received.append(item)
             for parsed in self._connections[item.connection].accept(item):
@@ -225,6 +228,7 @@ class LiveFeed:
             self.record(received)
         for k in heard:
             self._connections[k].alive(self._last_ns)
+            self._heard_ns[k] = self._last_ns
         # What still waits was received before now: nothing of ours may be stamped ahead of it.
         now_ns = max(self._clock.now_ns(), self._last_ns) if drained else self._last_ns
         rows, events = self._rows(frames), self._events()
@@ -237,6 +241,13 @@ class LiveFeed:
         if jump_ns:
             parts.append(self._jumped(jump_ns, self._stamp(now_ns)))
         return _in_order(parts)
+
+    def _still_alive(self, item: Received) -> None:
+        """A reader that was late must not take its own pause for the venue's silence."""
+        k = item.connection
+        if item.ts_recv_ns - self._heard_ns[k] > ALIVE_NS:
+            self._connections[k].alive(self._stamp(item.ts_recv_ns))
+            self._heard_ns[k] = self._last_ns
 
     def _rows(self, frames: list[tuple[int, Parsed]]) -> MarketRows:
         """Rows with their places: the parser's symbols are those of its connection."""
@@ -418,12 +429,15 @@ def parse_markets(texts: Sequence[str], venues: Mapping[str, LiveVenue]) -> list
 
 
 def _in_order(parts: list[MarketRows]) -> MarketRows:
-    """By time; of equal times what spoils a book stands before the rows, what mends it behind."""
+    """By time; of equal times what spoils a book stands before the rows, all else behind.
+
+    A crossed book is whole, and a snapshot that crosses it says SYNCED first.
+    """
     rows = concat(parts) if parts else empty(MarketRows)
     if len(parts) < 2:
         return rows
-    good = np.isin(rows.code, _GOOD)
-    place = np.where(rows.kind != Kind.BOOK_STATUS, _ROWS, np.where(good, _BEHIND, _BEFORE))
+    spares = np.isin(rows.code, _SPARES)
+    place = np.where(rows.kind != Kind.BOOK_STATUS, _ROWS, np.where(spares, _BEHIND, _BEFORE))
     return take(rows, np.lexsort((place, rows.ts_recv_ns)))
 
 

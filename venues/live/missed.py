@@ -116,6 +116,7 @@ class TradeTail:
         self._reopened: set[int] = set()  # markets without a trade since the connection is new
         self._wants: list[_Want] = []
         self._held: list[Parsed] = []
+        self._late: dict[tuple[int, int], Parsed] = {}  # by market and number of the trade behind
         self._blocked: set[int] = set()  # markets whose trades must wait
         self._until_ns = 0
         self._again_ns = 0  # nothing is asked for before: the last hole had nothing to fetch
@@ -267,7 +268,7 @@ class TradeTail:
             self._gap(want.symbol)
         self.counts.trades_fetched += len(want.found)
         if want.found:
-            self._held.insert(0, _late_frame(want))
+            self._late[want.symbol, want.hole.last + 1] = _late_frame(want)
 
     def _lose(self, symbol: int, lost: int) -> None:
         self.counts.trades_lost += lost
@@ -279,12 +280,31 @@ class TradeTail:
         _log.warning("trades may be missing", extra={"market": self._names[symbol]})
 
     def _release(self) -> list[Parsed]:
-        released, self._held, self._blocked = self._held, [], set()
-        return sorted(released, key=lambda parsed: parsed.stream != STREAM)
+        """All that waited, and what came late in front of the trade that it was missed at."""
+        held, late = self._held, self._late
+        self._held, self._late, self._blocked = [], {}, set()
+        return [part for parsed in held for part in _with_late(parsed, late)]
 
 
 def _trades(parsed: Parsed) -> list[Event]:
     return [p for p in parsed.parts if isinstance(p, Event) and p.kind is Kind.TRADE]
+
+
+def _with_late(parsed: Parsed, late: dict[tuple[int, int], Parsed]) -> list[Parsed]:
+    """A frame that waited, cut where trades were missing between two of its own."""
+    made, start = [], 0
+    for at, part in enumerate(parsed.parts):
+        if not isinstance(part, Event) or part.kind is not Kind.TRADE:
+            continue
+        found = late.get((part.symbol, part.venue_seq))
+        if found is None:
+            continue
+        if at > start:
+            made.append(replace(parsed, parts=parsed.parts[start:at]))
+        made.append(found)
+        start = at
+    made.append(replace(parsed, parts=parsed.parts[start:]) if start else parsed)
+    return made
 
 
 def _late_frame(want: _Want) -> Parsed:

@@ -1,6 +1,5 @@
 """What becomes of each book while its rows enter the log: the states that ingest writes."""
 
-import math
 from typing import NamedTuple
 
 import numpy as np
@@ -48,6 +47,7 @@ _LAST, _SNAPSHOT_FLAG = int(Flag.MSG_LAST), int(Flag.SNAPSHOT)
 _OK, _SUPERSEDED = int(Reason.OK), int(Reason.SUPERSEDED)
 _NONE, _SYNCED, _GAP_STATE = int(BookState.NONE), int(BookState.SYNCED), int(BookState.GAP)
 _RESYNC_STATE, _CHECKSUM_STATE = int(BookState.RESYNC), int(BookState.CHECKSUM_FAIL)
+_CROSSED_STATE = int(BookState.CROSSED)
 _HALTED, _UNPROVABLE = int(BookState.HALTED), int(BookState.UNPROVABLE)
 _SNAPSHOT, _MESSAGE = int(BookEvent.SNAPSHOT), int(BookEvent.MESSAGE)
 _GAP, _CROSSED = int(BookEvent.GAP), int(BookEvent.CROSSED)
@@ -115,6 +115,8 @@ class BookKeeper:
     Told: where the feed brings states itself these are taken over, and ours are added where we
     know of a loss that it cannot see: `lost` then asks for a snapshot. A good word about a book
     that is not whole here is written as GAP.
+    Orders: of a book that comes order by order the messages are kept, and no levels: that it is
+    crossed its feed has to say.
     Place: a loss stands before the message that shows it, as no one may use that one; everything
     else behind. Never inside a message.
     """
@@ -251,7 +253,9 @@ def _fold(
             if kind == _BOOK:
                 _refused(known, table, state, rows, i, k, out, cursor, made)
             continue
-        if kind == _BOOK:
+        if kind != _BOOK:
+            state.lanes[lane].inside = 0  # a message has no hole: its end will not come
+        else:
             s = 2 * k + (BID if rows.side[i] > 0 else ASK)
             if is_tight(state.l2.sides[s], known.levels_max):
                 cursor[_AT], cursor[_TIGHT] = i, s
@@ -360,10 +364,10 @@ def _take_row(
             if found == _BREAK:
                 lose(book, _SEQUENCE_GAP)
                 _lost(known, table, state, k, _SEQUENCE_GAP, i, i, out, cursor, made)
-    price = rows.price[i] if rows.code[i] == 0 else math.nan  # a row about an order: no level
+    qty = rows.qty[i] if rows.code[i] == 0 else 0.0  # of a single order: its message, no level
     take_level(
-        state.l2, known.terms, known.levels_max, k, rows.flags[i], rows.side[i], price,
-        rows.qty[i], number, rows.source[i], rows.source_row[i],
+        state.l2, known.terms, known.levels_max, k, rows.flags[i], rows.side[i], rows.price[i],
+        qty, number, rows.source[i], rows.source_row[i],
     )  # fmt: skip
     state.lanes[rows.lane[i]].inside = 0 if ends else 1
     if ends:
@@ -395,7 +399,9 @@ def _end(
             mine.unproven = 1
         bid, _ = best(state.l2, 2 * k + BID)
         ask, _ = best(state.l2, 2 * k + ASK)
-        if loading:
+        if loading and bid >= ask and mine.state == _CROSSED_STATE:
+            mine.epoch += 1  # a further snapshot, as crossed: one incident, not one a message
+        elif loading:
             _happen(known, table, state, k, _SNAPSHOT, 0, i, i + 1, cursor, made)
         if bid >= ask:
             _happen(known, table, state, k, _CROSSED, reasons[_CROSSED], i, i + 1, cursor, made)
