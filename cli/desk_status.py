@@ -13,8 +13,11 @@ from rich.text import Text
 
 from cli.supervisor import Phase, Status
 from flows.meter import STATES
+from operators.risk.safety import LATCHED
+from schemas.reasons import Reason
 
 UNKNOWN = "-"
+BY_HAND = "started by hand"
 DOT = "\N{BLACK CIRCLE}"
 WIDE = 110  # characters that the whole table needs
 _STYLES: dict[Phase, str] = {
@@ -30,7 +33,7 @@ _STYLES: dict[Phase, str] = {
 
 
 def status_table(
-    statuses: Sequence[Status], *, title: str, logs: Path, width: int
+    statuses: Sequence[Status], *, title: str, logs: Path, width: int, note: str = ""
 ) -> RenderableType:
     """All workers, one line each; below it what does not fit there: waits and last errors.
 
@@ -42,27 +45,30 @@ def status_table(
     logs : Path
         Where the workers' logs are.
     width : int
-        Characters of the terminal; below 110 the process ids and the dates are left out.
+        Characters of the terminal; below 110 process ids, kills and dates are left out.
+    note : str
+        What else stands below, of no worker.
     """
     wide = width >= WIDE
     table = Table(box=None, pad_edge=False, padding=(0, 2 if wide else 1, 0, 0), header_style="dim")
     for name in ("flow", "lanes", "state"):
         table.add_column(name, no_wrap=True)
-    for name in ("rows/s", "lag", "last seq", "event time", "restarts", *(["pid"] if wide else [])):
+    numbers = ["rows/s", "lag", "last seq", "event time", "restarts"]
+    for name in [*numbers, *(["killed", "pid"] if wide else [])]:
         table.add_column(name, justify="right", no_wrap=True)
     for status in statuses:
         table.add_row(*_cells(status, wide=wide))
     n_up = sum(status.phase == "up" and status.healthy for status in statuses)
-    parts: list[RenderableType] = [
-        Text.assemble(
-            (title, "bold"), (f"  {n_up} of {len(statuses)} up, logs in {logs}{os.sep}", "dim")
-        ),
-        Padding(table, (1, 0, 0, 0)),
-    ]
+    head = Text.assemble(
+        (title, "bold"), (f"  {n_up} of {len(statuses)} up, logs in {logs}{os.sep}", "dim")
+    )
+    for reason in [name for status in statuses for name in status.stopped or ()]:
+        head.append(f"  STOPPED: {reason}", style="bold red")
+    parts: list[RenderableType] = [head, Padding(table, (1, 0, 0, 0))]
     names: dict[tuple[str, str], list[str]] = {}  # often many say the same
     for status in statuses:
-        for note in _notes(status):
-            names.setdefault(note, []).append(status.worker.name)
+        for said in _notes(status):
+            names.setdefault(said, []).append(status.worker.name)
     if names:
         below = Table.grid(padding=(0, 2, 0, 0))
         below.add_column(no_wrap=True)
@@ -71,6 +77,8 @@ def status_table(
             more = f" and {len(who) - 1} more" if len(who) > 1 else ""
             below.add_row(Text(who[0] + more, style=style), Text(text, style=style))
         parts.append(Padding(below, (1, 0, 0, 0)))
+    if note:
+        parts.append(Padding(Text(note, style="dim"), (1, 0, 0, 0)))
     return Group(*parts)
 
 
@@ -83,7 +91,10 @@ def status_line(status: Status) -> str:
         f"last seq {_count(status.last_seq)}",
         f"event time {_moment(status.event_time_ns)}",
         f"restarts {status.restarts}",
+        f"killed {status.kills}",
         f"pid {UNKNOWN if status.pid is None else status.pid}",
+        *(f"STOPPED: {name}" for name in status.stopped or ()),
+        *([BY_HAND] if status.by_hand else []),
     ]
     return ", ".join(parts) + (f"; last error: {status.last_error}" if status.last_error else "")
 
@@ -104,8 +115,11 @@ def status_json(status: Status) -> dict[str, Any]:
         "last_seq": status.last_seq,
         "event_time_ns": status.event_time_ns,
         "restarts": status.restarts,
+        "kills": status.kills,
         "last_error": status.last_error or None,
-        "log": str(status.log),
+        "stopped": None if status.stopped is None else list(status.stopped),
+        "by_hand": status.by_hand,
+        "log": None if status.log is None else str(status.log),
     }
 
 
@@ -126,7 +140,8 @@ def _cells(status: Status, *, wide: bool) -> list[Text]:
         Text(str(status.restarts), style="red" if status.restarts else "dim"),
     ]
     pid = UNKNOWN if status.pid is None else str(status.pid)
-    return [*cells, Text(pid, style="dim")] if wide else cells
+    kills = Text(str(status.kills), style="red" if status.kills else "dim")
+    return [*cells, kills, Text(pid, style="dim")] if wide else cells
 
 
 def _short(state: str) -> str:
@@ -141,9 +156,17 @@ def _notes(status: Status) -> list[tuple[str, str]]:
     if _short(status.state) != status.state:
         notes.append((status.state, "dim" if status.healthy else "yellow"))
     if status.last_error:
-        past = status.phase in ("up", "finished") and status.healthy
-        notes.append((status.last_error, "dim" if past else "red"))
+        notes.append((status.last_error, "red"))
+    notes += [(_stop(Reason[name]), "bold red") for name in status.stopped or ()]
+    if status.by_hand:
+        notes.append((f"{BY_HAND}: whoever did starts it again", "dim"))
     return notes
+
+
+def _stop(reason: Reason) -> str:
+    """A stop in words, and what ends it."""
+    ends = "'trifecta resume' lifts it" if reason in LATCHED else "it lapses at midnight UTC"
+    return f"opens no position: {reason.text} ({reason.name}); {ends}"
 
 
 def _count(number: float | None) -> str:

@@ -530,14 +530,33 @@ def query(
 
 
 @app.command()
-def report(run_dir: RunFolder, json: Json = False) -> None:
-    """Write the report of a run again, from its log alone; also of one that was stopped."""
+def report(
+    run_dir: Annotated[
+        Path | None,
+        typer.Argument(metavar="[RUN_DIR]", help="Folder of the run.", show_default=False),
+    ] = None,
+    deployment: Desk = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder of the files; that of the run, or report/ in that of the desk's state, if "
+            "not given.",
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Write the report of a run again, from its log alone; also of one that was stopped.
+
+    Of a desk of workers also while it goes on: as of where all of its workers are.
+    """
     from cli.errors import told
 
     with told():
+        from cli.report import ReportRequest
         from cli.report import report as write_again
 
-        write_again(run_dir, as_json=json)
+        write_again(ReportRequest(run_dir, deployment, out, json))
 
 
 @app.command(

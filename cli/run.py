@@ -215,7 +215,9 @@ def again(request: Request, folder: Path) -> str:
 
 def show(log: Log, folder: Path, console: Console, *, json: bool) -> None:
     """Write the report files of a log, and print the report: for people, or as JSON."""
-    report, files = write_files(collect(log), folder)
+    data = collect(log)
+    folder.mkdir(parents=True, exist_ok=True)
+    report, files = write_files(data, folder)
     if json:
         sys.stdout.write((folder / REPORT_JSON).read_text(encoding="utf-8"))
     else:

@@ -9,7 +9,7 @@ import math
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
@@ -80,9 +80,14 @@ class Status:
     event_time_ns : int or None
         Receive time of the newest row taken in.
     restarts : int
+    kills : int
+        How often a signal has ended it that was not ours, such as SIGKILL.
     last_error : str
-        One line, "" if there was none.
-    log : Path
+        One line: why it is not well, or how it ended; "" once it is well again.
+    log : Path or None
+        None for one that we have not started.
+    stopped : tuple of str or None
+        Reasons for which decide opens nothing now; None of the others, and while it is not known.
     """
 
     worker: Worker
@@ -95,8 +100,15 @@ class Status:
     last_seq: int | None
     event_time_ns: int | None
     restarts: int
+    kills: int
     last_error: str
-    log: Path
+    log: Path | None
+    stopped: tuple[str, ...] | None
+
+    @property
+    def by_hand(self) -> bool:
+        """We have not started it."""
+        return self.log is None
 
 
 class Supervisor:
@@ -208,7 +220,7 @@ class _Child:
         self._begun_s: float | None = None
         self._log_begin = 0  # where the output of the process begins
         self._due_s = time.monotonic()  # of the next start
-        self._in_a_row = self._restarts = 0
+        self._in_a_row = self._restarts = self._kills = 0
         self._stopping = False
         self._answered_s: float | None = None  # when this process last did
         self._known: dict[str, Any] = {}  # the last answer, of this process or the one before
@@ -259,29 +271,26 @@ class _Child:
         process = self._process
         if process is None or process.poll() is not None:
             return None
-        return _health(self.worker.port, process.pid)
+        return health_of(self.worker.port, process.pid)
 
     def status(self, answer: dict[str, Any] | None) -> Status:
         if answer is not None:
             self._known, self._answered_s = answer, time.monotonic()
-            self._error = answer["trouble"] or self._error
+            well = answer["healthy"] and not answer["state"].startswith("starting")
+            self._error = "" if well else answer["trouble"] or self._error
         elif self._answered_s is not None and time.monotonic() - self._answered_s < SILENT_S:
             answer = self._known if self.runs() else None
         phase, state = self._phase(answer)
-        last_seqs = self._known.get("last_seq", {}).values()
         return Status(
             worker=self.worker,
             phase=phase,
             state=state,
-            healthy=answer is not None and answer["healthy"],
             pid=self._process.pid if self._process is not None and self.runs() else None,
-            rows_per_s=None if answer is None else answer["rows_per_s"],
-            lag=None if answer is None else answer["lag"],
-            last_seq=max(last_seqs, default=None),
-            event_time_ns=self._known.get("event_time_ns"),
             restarts=self._restarts,
+            kills=self._kills,
             last_error=self._error,
             log=self._log,
+            **measured(answer, self._known),
         )
 
     def _phase(self, answer: dict[str, Any] | None) -> tuple[Phase, str]:
@@ -318,10 +327,11 @@ class _Child:
         self._process = None
         code = process.returncode
         if code == 0:
-            self.end = "finished"
+            self.end, self._error = "finished", ""
             return
         if self._stopping and code in (STOPPED, -signal.SIGTERM):
             return
+        self._kills += code < 0 and not self._stopping
         self._error = last_error(self._log, self._log_begin, code)
         if code == REFUSED:
             self.end = "refused"
@@ -333,8 +343,21 @@ class _Child:
         self._due_s = time.monotonic() + delay_s
 
 
-def _health(port: int, pid: int) -> dict[str, Any] | None:
-    """The answer of that process, healthy or not; None if it does not answer."""
+def measured(answer: Mapping[str, Any] | None, known: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of a `Status` from what /healthz says now, if it does, and has said last."""
+    stopped = known.get("stopped")
+    return {
+        "healthy": answer is not None and answer["healthy"],
+        "rows_per_s": None if answer is None else answer["rows_per_s"],
+        "lag": None if answer is None else answer["lag"],
+        "last_seq": max(known.get("last_seq", {}).values(), default=None),
+        "event_time_ns": known.get("event_time_ns"),
+        "stopped": None if stopped is None else tuple(stopped),
+    }
+
+
+def health_of(port: int, pid: int) -> dict[str, Any] | None:
+    """What /healthz of that process says, healthy or not; None if it does not answer."""
     connection = HTTPConnection(HOST, port, timeout=ANSWER_S)
     try:
         connection.request("GET", "/healthz")

@@ -5,7 +5,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
 from zlib import crc32
@@ -13,8 +13,10 @@ from zlib import crc32
 from rich.console import Console
 from rich.live import Live
 
+from cli.by_hand import ingest_by_hand
 from cli.desk_status import status_json, status_line, status_table
 from cli.errors import REFUSED, STOPPED, Refused, talk
+from cli.pinned import PinnedSettings
 from cli.run_dir import LOCK
 from cli.supervisor import Outcome, Status, Supervisor, Worker
 from cli.times import parse_utc
@@ -32,9 +34,14 @@ FIRST_PORT = 9470  # below those that the system hands out, so that a restart fi
 PORTS_SPREAD = 10_000
 PORT_MAX = 32_000
 LINES_EVERY_S = 10.0
+NO_INGEST = (
+    "this desk has no ingest of its own, and knows of no other: start one on this machine with "
+    "'trifecta worker ingest'"
+)
 EXIT_CODES: dict[Outcome, int] = {"finished": 0, "refused": REFUSED, "stopped": STOPPED}
 
 Watch = Callable[[list[Status]], None]
+Show = Callable[[list[Status], str], None]  # with what else there is to say
 
 
 @dataclass(frozen=True)
@@ -147,9 +154,12 @@ def supervise(request: Request, console: Console, *, all_or_none: bool = False) 
     try:
         _prepare_topics(request.deployment, plans)
         ports = free_ports(len(request.lanes) + 5, request.first_port, folder)
-        workers = plan_workers(request, n_lanes, ports)
+        settings = PinnedSettings(request.config, folder) if request.has_ingest else None
+        pinned = replace(request, config=settings.copy) if settings else request
+        workers = plan_workers(pinned, n_lanes, ports)
         supervisor = Supervisor(workers, folder / "logs", all_or_none=all_or_none)
-        with _shown(request, console) as watch:
+        with _shown(request, console) as show:
+            watch = _with_ingest(show, folder) if settings is None else _pinned(show, settings)
             return supervisor.run(watch)
     finally:
         lock.release()
@@ -240,41 +250,67 @@ def _is_free(port: int) -> bool:
     return True
 
 
+def _with_ingest(show: Show, folder: Path) -> Watch:
+    """Shows the ingest beside the workers that somebody has started for them."""
+
+    def watch(statuses: list[Status]) -> None:
+        found = ingest_by_hand(folder)
+        show([*statuses, *([found] if found else [])], "" if found else NO_INGEST)
+
+    return watch
+
+
+def _pinned(show: Show, settings: PinnedSettings) -> Watch:
+    """Says when the settings' file is no longer what this desk was started with."""
+    said = ""
+
+    def watch(statuses: list[Status]) -> None:
+        nonlocal said
+        said = settings.changed() or said
+        show(statuses, said)
+
+    return watch
+
+
 @contextmanager
-def _shown(request: Request, console: Console) -> Iterator[Watch]:
+def _shown(request: Request, console: Console) -> Iterator[Show]:
     """What to do with each status: a table that stays in place, or lines."""
     if request.json:
-        yield _Lines(lambda status: print(json.dumps(status_json(status)), flush=True))
+        yield _Lines(lambda status: print(json.dumps(status_json(status)), flush=True), console)
         return
     if not console.is_terminal:
-        yield _Lines(lambda status: console.print(status_line(status), soft_wrap=True))
+        yield _Lines(lambda status: console.print(status_line(status), soft_wrap=True), console)
         return
     title, logs = f"desk {request.deployment}".rstrip(), request.folder / "logs"
     with Live(console=console, auto_refresh=False) as live:
 
-        def show(statuses: list[Status]) -> None:
-            table = status_table(statuses, title=title, logs=logs, width=console.width)
+        def show(statuses: list[Status], note: str) -> None:
+            table = status_table(statuses, title=title, logs=logs, width=console.width, note=note)
             live.update(table, refresh=True)
 
         yield show
 
 
 class _Lines:
-    """Writes a worker's status when it changes, and all of them now and then."""
+    """Writes a worker's status when it changes, and all of them now and then; a note once."""
 
-    def __init__(self, write: Callable[[Status], None]) -> None:
-        self._write = write
+    def __init__(self, write: Callable[[Status], None], console: Console) -> None:
+        self._write, self._console = write, console
         self._written: dict[str, tuple[object, ...]] = {}
         self._due_s = 0.0
+        self._note = ""
 
-    def __call__(self, statuses: list[Status]) -> None:
+    def __call__(self, statuses: list[Status], note: str) -> None:
+        if note and note != self._note:
+            self._console.print(note, soft_wrap=True)
+        self._note = note
         due = monotonic() >= self._due_s
         if due:
             self._due_s = monotonic() + LINES_EVERY_S
         for status in statuses:
             name = status.worker.name
             doing = status.state if status.phase == "up" else status.phase
-            news = (doing, status.healthy, status.pid, status.restarts)
+            news = (doing, status.healthy, status.pid, status.restarts, status.stopped)
             if due or self._written.get(name) != news:
                 self._written[name] = news
                 self._write(status)

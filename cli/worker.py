@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from cli.by_hand import tell_where
 from cli.errors import STOPPED, Refused, talk
 from cli.logs import log_to
 from cli.run import feed_of
@@ -126,6 +127,8 @@ def work(request: WorkerRequest, *, log_style: str) -> int:
     ):
         where = {"deployment": request.deployment, "servers": servers, "port": health.port}
         _log.info("started", extra=where)
+        if request.flow == "ingest":
+            tell_where(request.state or state_folder(request.deployment), shown, health.port)
         feed, cut = _feed(request) if request.flow == "ingest" else (None, None)
         apply_topics(servers, request.deployment, planned_topics())
         log = KafkaLog(servers, deployment=request.deployment, fence=True, writer_id=request.name)

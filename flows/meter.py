@@ -22,6 +22,9 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from operators.risk.safety import STOPS
+from schemas.reasons import Reason
+
 POLL_S_MAX = 10.0  # a loop that has not polled for longer hangs
 START_S_MAX = (
     180.0  # the same until the first batch is through: kernels compile, logs are read back
@@ -66,6 +69,12 @@ METRICS = (
     Described("trifecta_step_rows", _HISTOGRAM, (), "Rows of one batch."),
     Described("trifecta_poll_age_seconds", _GAUGE, (), "Time since its loop last asked for rows."),
     Described("trifecta_state", _GAUGE, ("state",), "1 for what it is doing now, else 0."),
+    Described(
+        "trifecta_stopped",
+        _GAUGE,
+        ("reason",),
+        "Of decide: 1 for what forbids new trades (the first cap that does), else 0.",
+    ),
     Described("trifecta_errors_total", _COUNTER, (), "Errors; /healthz has the last one's text."),
     Described(
         "trifecta_venue_clock_offset_seconds",
@@ -122,6 +131,7 @@ class Meter(Collector):
         self._has_stepped = False  # since it was starting
         self._state = "starting"
         self._failure: str | None = None  # since the last poll
+        self._stopped: Reason | None = None  # OK: it may trade; None: not known
         self._last_error: str | None = None
         self._n_errors = self._n_read = 0
         self._event_time_ns: int | None = None
@@ -190,6 +200,11 @@ class Meter(Collector):
             self._polled_s = self._clock()
             self._has_stepped = self._has_stepped and text != "starting"
 
+    def stopped(self, reason: Reason) -> None:
+        """The safety cap that forbids new trades now, one of STOPS; OK if none does."""
+        with self._lock:
+            self._stopped = reason
+
     def trouble(self) -> str | None:
         """Why the worker is not healthy; None if it is."""
         with self._lock:
@@ -205,10 +220,10 @@ class Meter(Collector):
     def snapshot(self) -> dict[str, Any]:
         """The same as JSON: what /healthz answers, and a supervisor shows.
 
-        Keys: flow, lanes, pid, state, healthy, trouble, uptime_s, poll_age_s, rows_read,
-        rows_written, rows_per_s (over the last seconds), lag (messages in all; null if unknown),
-        lag_by_lane and last_seq (by "topic/lane"), event_time_ns (null before the first row),
-        errors, last_error.
+        Keys: flow, lanes, pid, state, healthy, trouble, stopped (reasons that forbid new trades;
+        null if unknown, and of all but decide), uptime_s, poll_age_s, rows_read, rows_written,
+        rows_per_s (over the last seconds), lag (messages in all; null if unknown), lag_by_lane and
+        last_seq (by "topic/lane"), event_time_ns (null before the first row), errors, last_error.
         """
         trouble = self.trouble()
         with self._lock:
@@ -220,6 +235,7 @@ class Meter(Collector):
                 "state": self._state,
                 "healthy": trouble is None,
                 "trouble": trouble,
+                "stopped": self._stops(),
                 "uptime_s": round(now_s - self._begun_s, 3),
                 "poll_age_s": round(now_s - self._polled_s, 3),
                 "rows_read": self._n_read,
@@ -240,6 +256,11 @@ class Meter(Collector):
         with self._lock:  # made as a whole, so that one scrape shows one moment
             families = [self._family(described) for described in METRICS]
         yield from families
+
+    def _stops(self) -> list[str] | None:
+        if self._stopped is None:
+            return None
+        return [self._stopped.name] if self._stopped is not Reason.OK else []
 
     def _family(self, described: Described) -> Metric:
         name, text, labels = described.name, described.text, (*_OWN, *described.labels)
@@ -266,6 +287,10 @@ class Meter(Collector):
             "trifecta_event_time_seconds": {} if event_ns is None else {(): event_ns / 1e9},
             "trifecta_poll_age_seconds": {(): self._clock() - self._polled_s},
             "trifecta_state": {(state,): float(state == doing) for state in STATES},
+            "trifecta_stopped": {
+                (reason.name,): float(reason is self._stopped)
+                for reason in (STOPS if self._stopped is not None else ())
+            },
             "trifecta_errors_total": {(): self._n_errors},
             "trifecta_venue_clock_offset_seconds": {
                 (venue,): offset_ns / 1e9 for venue, (offset_ns, _, _) in self._clocks.items()

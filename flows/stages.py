@@ -37,6 +37,7 @@ from schemas.topics import (
     topic_named,
 )
 
+Seen = Callable[[Parcel, list[Message]], None]
 Steps = Callable[[KeyedStream[Parcel], Chain], KeyedStream[Parcel]]
 FIELDS = {  # where a parcel keeps a topic's rows
     MARKET: "market",
@@ -117,9 +118,9 @@ def build(
     sink: LaneSink,
     chain: Chain,
     *,
-    seen: Callable[[float, list[Message]], None],
+    seen: Seen,
 ) -> Dataflow:
-    """The worker's flow. `seen(seconds, messages)` is told what each batch took and became."""
+    """The worker's flow. `seen` is told of each batch and what it became."""
     stage = STAGES[name]
     flow = Dataflow(name)
     stream = op.map_value("parcel", op.input("log_in", flow, source), hushed(parcel_of))
@@ -146,11 +147,11 @@ def parcel_of(window: Window) -> Parcel:
 def _encode(
     topics: tuple[Topic, ...],
     chain: Chain,
-    seen: Callable[[float, list[Message]], None],
+    seen: Seen,
     parcel: Parcel,
 ) -> list[Message]:
     messages: list[Message] = []
     for topic in topics:
         messages += encode(topic, getattr(parcel, FIELDS[topic]), chain.code_version)
-    seen(monotonic() - parcel.born_s, messages)
+    seen(parcel, messages)
     return messages

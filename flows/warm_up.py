@@ -40,7 +40,7 @@ def warm_up(name: str) -> bool:
         writer.append(encode(topic, _rows(topic), ""))
     inputs = [(topic.name, 0) for topic in stage.reads]
     source = LaneSource(log, inputs, merge=stage.merge, batch_rows=2 * ROWS, ends=log.ends(inputs))
-    flow = stages.build(name, source, LaneSink(writer), chain, seen=lambda seconds, messages: None)
+    flow = stages.build(name, source, LaneSink(writer), chain, seen=lambda parcel, messages: None)
     return run_flow(flow, recovery=None, epoch_interval=EPOCH) == "finished"
 
 

@@ -33,7 +33,9 @@ from flows.settings import RunSettings
 from flows.store.copy import follow
 from flows.warm_up import warm_signals, warm_up
 from schemas.instruments import InstrumentTable
-from schemas.topics import MARKET, QUARANTINE
+from schemas.kinds import Kind
+from schemas.reasons import Reason
+from schemas.topics import DECISIONS, MARKET, QUARANTINE
 from venues.feed import Feed, LiveFeed
 
 EPOCH = timedelta(seconds=1)  # between snapshots
@@ -90,7 +92,13 @@ def run_stage(log: Log, name: str, *, lanes: Sequence[int], folder: Path, meter:
         source = LaneSource(
             log, inputs, merge=stage.merge, batch_rows=BATCH_ROWS, polled=_Watch(meter)
         )
-        flow = stages.build(name, source, LaneSink(writer), chain, seen=_seen(meter))
+        flow = stages.build(
+            name,
+            source,
+            LaneSink(writer),
+            chain,
+            seen=_seen(meter, decides=DECISIONS in stage.writes),
+        )
         manifest = Manifest(
             record.run_id, step_ids(flow), table.lanes, record.code_version, record.settings_digest
         )
@@ -144,7 +152,7 @@ def _ingest_flow(
     record: RunRecord,
     meter: Meter,
 ) -> Dataflow:
-    seen = _seen(meter)
+    seen = _seen(meter, decides=False)
 
     def messages_of(parcel: Parcel) -> list[Message]:
         code = record.code_version
@@ -152,7 +160,7 @@ def _ingest_flow(
         messages += encode(
             MARKET, parcel.market, code, positions=lambda lane: parcel.places[lane].pack()
         )
-        seen(monotonic() - parcel.born_s, messages)
+        seen(parcel, messages)
         return messages
 
     flow = Dataflow("ingest")
@@ -181,11 +189,18 @@ def _check_code(record: RunRecord) -> None:
         )
 
 
-def _seen(meter: Meter) -> Callable[[float, list[Message]], None]:
-    def seen(seconds: float, messages: list[Message]) -> None:
+def _seen(meter: Meter, *, decides: bool) -> stages.Seen:
+    """Tells the meter of each batch; of a worker that decides, whether it may trade as well."""
+
+    def seen(parcel: Parcel, messages: list[Message]) -> None:
+        seconds = monotonic() - parcel.born_s
         meter.stepped(seconds, sum(message.n_rows for message in messages))
         for message in messages:
             meter.wrote(message.topic, message.lane, message.n_rows, message.last_seq)
+        if decides and parcel.decisions is not None:
+            said = parcel.decisions.reason[parcel.decisions.kind == Kind.PROGRESS]
+            if said.size:
+                meter.stopped(Reason(int(said[-1])))
 
     return seen
 

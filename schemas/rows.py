@@ -158,6 +158,7 @@ class ProposalRows(NamedTuple):
 class DecisionRows(NamedTuple):
     """`decisions.v1`: one row per evaluation (kind DECISION), one per heartbeat of lane 0
     (PROGRESS). An approved row is an envelope: what execute may do, and its reserved worst case.
+    The reason of a PROGRESS row is the stop that was in force then, OK without one.
     """
 
     seq: I8  # contiguous from 0; the envelope's id

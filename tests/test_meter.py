@@ -12,6 +12,7 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from flows.meter import METRICS, POLL_S_MAX, RATE_S, START_S_MAX, STEP_ROWS, STEP_S, Meter
+from schemas.reasons import Reason
 
 OWN = {"flow": "features", "lanes": "0-3"}
 T0 = 1_399_032_000_000_000_000  # ns
@@ -49,6 +50,22 @@ def scraped(meter: Meter) -> dict[tuple[str, tuple[tuple[str, str], ...]], float
     return found
 
 
+def test_a_stop_is_told_by_its_name_and_is_no_trouble(meter: Meter) -> None:
+    def told() -> dict[str, float]:
+        found = scraped(meter)
+        return {labels[0][1]: n for (name, labels), n in found.items() if name.endswith("_stopped")}
+
+    assert (meter.snapshot()["stopped"], told()) == (None, {})  # of a worker that does not decide
+    names = {"HALTED", "DRAWDOWN_STOP", "DAILY_LOSS", "LOSS_STREAK", "DAILY_TRADES"}
+    for reason in (Reason.HALTED, Reason.LOSS_STREAK):
+        meter.stopped(reason)
+        said = meter.snapshot()
+        assert (said["stopped"], said["healthy"]) == ([reason.name], True)
+        assert told() == {name: float(name == reason.name) for name in names}
+    meter.stopped(Reason.OK)
+    assert (meter.snapshot()["stopped"], told()) == ([], dict.fromkeys(names, 0.0))
+
+
 def test_snapshot_and_scrape_hold_what_was_counted(meter: Meter, clock: Clock) -> None:
     meter.state("running")
     meter.read(100, T0)
@@ -63,7 +80,7 @@ def test_snapshot_and_scrape_hold_what_was_counted(meter: Meter, clock: Clock) -
     said = meter.snapshot()
     assert said == {
         "flow": "features", "lanes": "0-3", "pid": os.getpid(), "state": "running",
-        "healthy": True, "trouble": None, "uptime_s": 2.5, "poll_age_s": 2.5,
+        "healthy": True, "trouble": None, "stopped": None, "uptime_s": 2.5, "poll_age_s": 2.5,
         "rows_read": 150, "rows_written": 150, "rows_per_s": 75.0,
         "lag": 7, "lag_by_lane": {"market.v1/0": 7, "market.v1/3": 0},
         "last_seq": {"features.v1/0": 99, "features.v1/3": 49},
@@ -95,6 +112,7 @@ def test_the_table_of_metrics_is_what_a_scrape_holds(meter: Meter) -> None:
     meter.wrote("features.v1", 0, 1, 0)
     meter.lagging({("market.v1", 0): 0})
     meter.clocked("kraken", 1, 0.0, 0)
+    meter.stopped(Reason.OK)
     meter.feed = lambda: {("kraken", "gaps"): 0}
     families = {
         family.name: family

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from operators.governor.portfolio import Portfolio, PortfolioRules, PortfolioState
 from operators.risk.exposure import ENVELOPES
-from operators.risk.safety import Constitution, SafetyRules
+from operators.risk.safety import STOPS, Constitution, SafetyRules
 from schemas.instruments import InstrumentKind, InstrumentTable
 from schemas.kinds import NO_ID, NO_SYMBOL, Control, Engine, Flag, Kind, ReportCode, Role
 from schemas.reasons import Reason
@@ -472,6 +472,35 @@ def test_progress_follows_the_heartbeats_of_one_lane() -> None:
         [0],
     )
     assert desk.decide(spot())["seq"] == 1
+
+
+# fmt: off
+STOPPED = [  # what is in force, the desk's book, what progress says, and after an operator's resume
+    ("nothing",        {},                               Reason.OK,            Reason.OK),
+    ("a halt",         {"halted": 1, "drawdown": 1},     Reason.HALTED,        Reason.OK),
+    ("the drawdown",   {"drawdown": 1, "daily_loss": 1}, Reason.DRAWDOWN_STOP, Reason.DAILY_LOSS),
+    ("the day's loss", {"daily_loss": 1, "cooldown": 1}, Reason.DAILY_LOSS,    Reason.DAILY_LOSS),
+    ("a streak",       {"cooldown": 1},                  Reason.LOSS_STREAK,   Reason.OK),
+    ("its last trade", {"trades_today": 500},            Reason.DAILY_TRADES,  Reason.DAILY_TRADES),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("what", "book", "now", "resumed"), STOPPED, ids=[c[0] for c in STOPPED])
+def test_progress_says_which_stop_is_in_force(
+    what: str, book: dict[str, float], now: Reason, resumed: Reason
+) -> None:
+    del what
+    desk = with_book(**book)
+
+    def said(ts_ns: int) -> Reason:
+        return reason_of(int(desk.told(heartbeat(ts_ns, lane=0)).reason[0]))
+
+    assert said(T) is now
+    assert now is Reason.OK or now in STOPS
+    desk.told(control(T + SECOND, Control.RESUME))
+    assert said(T + 2 * SECOND) is resumed
+    assert said(T + DAY) is Reason.OK
 
 
 @pytest.mark.parametrize("progress_lane", [0, 2], ids=["another's", "its own heartbeats"])

@@ -30,6 +30,7 @@ from flows.log.errors import LogError
 from flows.log.lane_sink import LaneSink
 from flows.log.lane_source import LaneSource
 from flows.log.memory import MemoryLog
+from flows.parcel import Parcel
 from flows.recorded import recorded_run, signal_names
 from flows.recovery import Manifest, RecoveryDir, step_ids
 from flows.replay import verify
@@ -195,7 +196,7 @@ def _work(
     source = LaneSource(log, inputs, merge=False, batch_rows=batch_rows, ends=log.ends(inputs))
     left = [crash_after]
 
-    def seen(seconds: float, messages: list[Any]) -> None:
+    def seen(parcel: Parcel, messages: list[Any]) -> None:
         left[0] -= 1
         if left[0] == 0:
             raise CrashError

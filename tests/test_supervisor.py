@@ -145,7 +145,9 @@ def test_a_crashing_worker_is_started_again_later_each_time(tmp_path: Path) -> N
     watch = Watch()
     supervisor = Supervisor([worker(tmp_path / "one", body)], tmp_path / "logs", delays_s=delays_s)
     assert supervisor.run(watch) == "finished"
-    assert [(s.phase, s.restarts, s.last_error) for s in watch.last] == [("finished", 4, "crash 4")]
+    assert [(s.phase, s.restarts, s.kills) for s in watch.last] == [("finished", 4, 0)]
+    assert [s[0].last_error for s in watch.seen if s[0].phase == "down"][-1] == "crash 4"
+    assert watch.last[0].last_error == "", "it has finished after all"
     times_s = [at for at, _ in starts(tmp_path / "one")]
     gaps_s = [b - a for a, b in pairwise(times_s)]
     assert all(gap >= delay for gap, delay in zip(gaps_s, (0.1, 0.2, 0.4, 0.4), strict=True))
@@ -217,7 +219,36 @@ def test_a_killed_worker_is_started_again(tmp_path: Path) -> None:
     body = "serve(); n = count(); time.sleep(0 if n == 2 else 1000)"
     one = worker(tmp_path / "one", body)
     assert Supervisor([one], tmp_path / "logs", delays_s=(0.0,)).run(watch) == "finished"
-    assert (watch.last[0].restarts, watch.last[0].last_error) == (1, "killed by SIGKILL")
+    assert (watch.last[0].restarts, watch.last[0].kills) == (1, 1)
+
+
+def test_what_was_wrong_is_no_longer_shown_once_the_worker_is_well(tmp_path: Path) -> None:
+    body = """
+n = count()
+says("running" if n == 2 else "starting")
+serve()
+if n == 1:
+    wait_for("crash")
+    sys.exit("error: no broker")
+wait_for("end")
+"""
+    one = tmp_path / "one"
+    crash = Watch(up, lambda s: (one / "crash").touch())
+    well = Watch(
+        lambda s: s[0].restarts == 1 and s[0].phase == "up", lambda s: (one / "end").touch()
+    )
+
+    def watch(statuses: list[Status]) -> None:
+        crash(statuses)
+        well(statuses)
+
+    supervisor = Supervisor([worker(one, body)], tmp_path / "logs", delays_s=(0.1,))
+    assert supervisor.run(watch) == "finished"
+    said = [(s[0].phase, s[0].last_error) for s in well.seen]
+    assert ("down", "no broker") in said
+    assert [error for phase, error in said if phase in ("up", "finished")] == [""] * sum(
+        phase in ("up", "finished") for phase, _ in said
+    )
 
 
 def test_a_worker_that_no_longer_answers_is_silent(tmp_path: Path) -> None:
@@ -277,7 +308,7 @@ def test_who_does_not_stop_in_time_is_killed(tmp_path: Path) -> None:
     watch = Watch(up, lambda s: os.kill(os.getpid(), signal.SIGTERM))
     supervisor = Supervisor([worker(tmp_path / "one", DEAF)], tmp_path / "logs", stop_s=0.1)
     assert supervisor.run(watch) == "stopped"
-    assert watch.last[0].last_error == "killed by SIGKILL"
+    assert (watch.last[0].last_error, watch.last[0].kills) == ("killed by SIGKILL", 0)  # by us
     assert alive([pid for _, pid in starts(tmp_path / "one")]) == []
 
 

@@ -1,7 +1,9 @@
 """Promise: `trifecta up` starts the workers that a desk needs, and shows how each of them is."""
 
 import json
+import os
 import socket
+import subprocess
 import sys
 from pathlib import Path
 
@@ -10,15 +12,19 @@ import typer
 from confluent_kafka import KafkaError
 from rich.console import Console
 
+from cli.by_hand import ingest_by_hand, tell_where
+from cli.config import settings_of
 from cli.desk_status import status_json, status_line, status_table
 from cli.errors import AGAIN, REFUSED, told
+from cli.pinned import PinnedSettings
 from cli.supervisor import Status, Worker
 from cli.up import FIRST_PORT, Request, free_ports, plan_workers
-from flows.health import HOST
+from flows.health import HOST, HealthServer
 from flows.log.errors import LogAwayError
 from flows.log.kafka_client import clear
 from flows.log.lock import FileLock
-from flows.settings import SettingsError
+from flows.meter import Meter
+from flows.settings import RunSettings, SettingsError
 from tests.test_cli import refusal, trifecta
 
 PORTS = range(9470, 9480)
@@ -129,7 +135,8 @@ def status(**changes: object) -> Status:
     values: dict[str, object] = {
         "worker": worker, "phase": "up", "state": "running", "healthy": True, "pid": 4711,
         "rows_per_s": 1830.4, "lag": 0, "last_seq": 1234567, "event_time_ns": 1399032007 * 10**9,
-        "restarts": 0, "last_error": "", "log": Path("runs/desk/logs/features-0-3.log"),
+        "restarts": 0, "kills": 0, "last_error": "", "stopped": None,
+        "log": Path("runs/desk/logs/features-0-3.log"),
     }  # fmt: skip
     return Status(**{**values, **changes})  # type: ignore[arg-type]
 
@@ -142,7 +149,7 @@ def shown(*statuses: Status, width: int) -> list[str]:
 
 DOWN = {
     "phase": "down", "state": "restart in 4 s", "healthy": False, "pid": None, "rows_per_s": None,
-    "lag": None, "restarts": 3, "last_error": "rows were not acknowledged",
+    "lag": None, "restarts": 3, "kills": 1, "last_error": "rows were not acknowledged",
 }  # fmt: skip
 
 
@@ -150,13 +157,13 @@ def test_the_table_has_a_line_per_worker_and_its_errors_below() -> None:
     lines = shown(status(), status(**DOWN), width=120)
     assert lines[0] == "desk  1 of 2 up, logs in runs/desk/logs/"
     assert " ".join(lines[2].split()) == (
-        "flow lanes state rows/s lag last seq event time restarts pid"
+        "flow lanes state rows/s lag last seq event time restarts killed pid"
     )
     assert " ".join(lines[3].split()) == (
-        "features 0-3 ● running 1,830 0 1,234,567 2014-05-02 12:00:07 0 4711"
+        "features 0-3 ● running 1,830 0 1,234,567 2014-05-02 12:00:07 0 0 4711"
     )
     assert " ".join(lines[4].split()) == (
-        "features 0-3 ● restart in 4 s - - 1,234,567 2014-05-02 12:00:07 3 -"
+        "features 0-3 ● restart in 4 s - - 1,234,567 2014-05-02 12:00:07 3 1 -"
     )
     assert lines[6] == "features-0-3  rows were not acknowledged"
 
@@ -184,11 +191,90 @@ def test_a_line_and_json_hold_the_same() -> None:
     line = status_line(status(**DOWN))
     assert line.split(" ", 1)[1] == (
         "features 0-3: restart in 4 s, - rows/s, lag -, last seq 1,234,567, event time "
-        "2014-05-02 12:00:07, restarts 3, pid -; last error: rows were not acknowledged"
+        "2014-05-02 12:00:07, restarts 3, killed 1, pid -; last error: rows were not acknowledged"
     )
     said = json.loads(json.dumps(status_json(status())))
     assert said["event_time_ns"] == 1399032007 * 10**9
     assert (said["flow"], said["port"], said["last_error"]) == ("features", 9470, None)
+
+
+@pytest.mark.parametrize(
+    ("reason", "ends"),
+    [("HALTED", "'trifecta resume' lifts it"), ("DAILY_LOSS", "it lapses at midnight UTC")],
+)
+def test_a_stop_is_seen_everywhere_and_is_no_trouble(reason: str, ends: str) -> None:
+    stopped = status(stopped=(reason,))
+    lines = shown(stopped, status(stopped=()), width=80)
+    assert lines[0].startswith("desk  2 of 2 up")
+    said = " ".join(" ".join(lines).split())
+    assert f"STOPPED: {reason}" in said
+    assert f"({reason}); {ends}" in said
+    assert f", STOPPED: {reason}" in status_line(stopped)
+    assert [status_json(each)["stopped"] for each in (stopped, status(stopped=()), status())] == [
+        [reason], [], None,
+    ]  # fmt: skip
+    assert "STOPPED" not in status_line(status(stopped=()))
+
+
+def test_an_ingest_that_was_started_by_hand_is_a_row(tmp_path: Path) -> None:
+    assert ingest_by_hand(tmp_path) is None
+    meter = Meter("ingest", "0-7")
+    meter.state("running")
+    meter.wrote("market.v1", 0, 10, 9)
+    with HealthServer(meter, 0) as health:
+        tell_where(tmp_path, "0-7", health.port)
+        found = ingest_by_hand(tmp_path)
+        assert found is not None
+        assert (found.worker.name, found.phase, found.state) == ("ingest-0-7", "up", "running")
+        assert (found.pid, found.last_seq) == (os.getpid(), 9)
+        assert status_json(found)["by_hand"] is True
+        lines = shown(status(), found, width=120)
+        assert any("ingest-0-7  started by hand" in line for line in lines)
+    silent = ingest_by_hand(tmp_path)
+    assert silent is not None
+    assert (silent.phase, silent.healthy) == ("silent", False)
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    said = json.loads((tmp_path / "ingest.json").read_text())
+    (tmp_path / "ingest.json").write_text(json.dumps(said | {"pid": child.pid}))
+    assert ingest_by_hand(tmp_path) is None
+
+
+def test_settings_are_those_of_the_start_whatever_becomes_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings, desk = tmp_path / "trifecta.toml", tmp_path / "desk"
+    desk.mkdir()
+    settings.write_text('cadence = "500ms"\n[safety]\nloss_streak_max = 12\n')
+    before = settings_of(None, {})
+    pinned = PinnedSettings(None, desk)
+    assert pinned.changed() == ""
+    settings.write_text('cadence = "2s"\n')
+    assert "trifecta.toml has changed: this desk keeps" in pinned.changed()
+    assert pinned.changed() == "", "said once"
+    assert settings_of(pinned.copy, {}) == before != settings_of(None, {})
+    again = PinnedSettings(None, desk)  # another `up` reads it anew
+    assert settings_of(again.copy, {}) == settings_of(None, {})
+
+
+def test_a_file_that_comes_later_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    pinned = PinnedSettings(None, tmp_path)
+    (tmp_path / "trifecta.toml").write_text('cadence = "2s"\n')
+    assert pinned.changed()
+    assert settings_of(pinned.copy, {}) == RunSettings()
+
+
+def test_a_wrong_settings_file_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.toml"
+    wrong.write_text("cadense = 1")
+    with pytest.raises(SettingsError, match="cadense: there is no such setting"):
+        PinnedSettings(wrong, tmp_path)
+    with pytest.raises(SettingsError, match="there is no such file"):
+        PinnedSettings(tmp_path / "none.toml", tmp_path)
 
 
 # fmt: off

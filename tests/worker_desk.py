@@ -45,7 +45,7 @@ class Desk:
     processes: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
 
     def start(self, flow: str) -> "subprocess.Popen[bytes]":
-        options = list(self.options) if flow == "ingest" else ["--state", str(self.folder)]
+        options = ["--state", str(self.folder), *(self.options if flow == "ingest" else ())]
         with (self.folder / f"{flow}.log").open("ab") as log:
             process = subprocess.Popen(
                 tethered([*COMMAND, flow, "--deployment", self.deployment, *options]),

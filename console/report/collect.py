@@ -5,7 +5,7 @@ of a run that was resumed is that of one that was not.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -14,15 +14,15 @@ import numpy as np
 
 from console.report.books import BookStories
 from console.report.data import Curve, LedgerView, ModelInfo, RunData
+from console.report.extent import Extent, extent_of
 from console.report.microscope import Frame, Microscope, View, frames_of
 from console.report.sampler import PriceSampler
 from console.report.signals import WarmShares
 from console.report.timing import Timing
 from console.report.words import day
-from flows.desk_run import RECORD, TABLE, RunRecord
-from flows.log.api import Log, Partition
-from flows.log.errors import LogError
-from flows.log.reader import LaneReader, Window, merge_windows
+from flows.desk_run import RunRecord
+from flows.log.api import Log
+from flows.log.reader import merge_windows
 from flows.recorded import signal_names
 from models.card import Card, ModelRefused, overlaps
 from models.registry import SHIPPED
@@ -36,16 +36,15 @@ from schemas.instruments import InstrumentTable, currency
 from schemas.kinds import Control, Kind
 from schemas.reasons import Reason
 from schemas.rows import F8, I8, DecisionRows, MarketRows, concat, empty, take
-from schemas.topics import DECISIONS, LEDGER, MARKET, QUARANTINE, REPORTS, SIGNALS, Topic
+from schemas.topics import DECISIONS, LEDGER, MARKET, QUARANTINE, REPORTS, SIGNALS
 
 FINISHED = "finished"  # key in the log's meta table, written when the run has ended: a Timing
-WINDOW_ROWS = 32_768  # about 5 MB of market rows
 COUNTED = (Kind.BOOK, Kind.TRADE, Kind.QUOTE)
 LONG_AGO_NS, FAR_AHEAD_NS = np.iinfo(np.int64).min, np.iinfo(np.int64).max
 
 
 def collect(log: Log) -> RunData:
-    """Read a run back from its log, finished or not.
+    """Read a run back from its log, finished or not, and also while a desk of workers goes on.
 
     Memory: that of one window of rows, of the approved decisions, reports and journal rows, and
     16 bytes per decision whose marked equity moved.
@@ -53,24 +52,22 @@ def collect(log: Log) -> RunData:
     Raises
     ------
     LogError
-        The log holds no run, or is damaged.
+        The log holds no run, nothing to report yet, or is damaged.
     """
-    texts = log.texts()
-    if RECORD not in texts or TABLE not in texts:
-        raise LogError("the log holds no run; its first record is missing")
-    record = RunRecord.from_json(texts[RECORD])
-    table = InstrumentTable.from_json(texts[TABLE])
+    read, texts = extent_of(log), log.texts()
+    record, table = read.run.record, read.run.table
     timing = Timing.from_json(texts[FINISHED]) if FINISHED in texts else None
-    decided = _decisions(log)
-    market = _market(log, table, len(record.sources), decided.last)
-    refused_rows = _quarantine(log, table, record)
-    journal, ledger_digest = _ledger(log)
+    decided = _decisions(read)
+    market = _market(read, table, len(record.sources), decided.last)
+    refused_rows = _quarantine(read, record, market.last_rows)
+    journal, ledger_digest = _ledger(read)
     balance = str(record.settings["balance"])
     book, view = _ledger_view(table, balance, market, decided)
     prices = market.sampler.samples()
     return RunData(
         run_id=record.run_id,
-        finished=timing is not None,
+        finished=timing is not None or (read.run.split and not read.is_cut),
+        as_of_ns=read.to_ns if read.is_cut else None,
         mode=record.settings["mode"],
         profile=record.profile,
         topology=record.topology,
@@ -96,7 +93,7 @@ def collect(log: Log) -> RunData:
         marks=decided.marks,
         reports=market.reports,
         prices=prices,
-        views=_views(log, table, frames_of(table, market.counts, prices)),
+        views=_views(read, table, frames_of(table, market.counts, prices)),
         journal=journal,
         book=book,
         ledger=view,
@@ -110,27 +107,27 @@ def collect(log: Log) -> RunData:
         equity_end=None if view.equity is None else float(view.equity),
         latency_us=np.empty(0) if timing is None else timing.latency_us,
         books=market.books.stories(),
-        report_delay_ms=_report_delays(log, table, market.reports)
+        report_delay_ms=_report_delays(read, table, market.reports)
         if record.topology == "split"
         else np.empty(0),
-        signals=_signals(log, table),
+        signals=_signals(read, table),
     )
 
 
-def _signals(log: Log, table: InstrumentTable) -> dict[str, float | None]:
+def _signals(read: Extent, table: InstrumentTable) -> dict[str, float | None]:
     """How warm each enabled feature was."""
-    names = signal_names(log)
+    names = signal_names(read.log)
     counted = WarmShares(table, names)
-    for window in _windows(log, SIGNALS, table.lanes, merge=False) if names else ():
+    for window in read.windows(SIGNALS, merge=False) if names else ():
         for rows in window.values():
             counted.add(rows)
     return counted.shares()
 
 
-def _report_delays(log: Log, table: InstrumentTable, reports: MarketRows) -> F8:
+def _report_delays(read: Extent, table: InstrumentTable, reports: MarketRows) -> F8:
     """How much market time each report took from when it was due until it stood on the log."""
     due_ns: dict[int, list[int]] = {lane: [] for lane in table.active_lanes()}
-    for window in _windows(log, REPORTS, table.lanes, merge=False):
+    for window in read.windows(REPORTS, merge=False):
         for (_, lane), rows in window.items():
             due_ns[lane] += [row["ts_recv_ns"] for row in rows if not is_drained(row)]
     delays = [np.empty(0)]
@@ -166,6 +163,7 @@ class _Market:
     reports_before: int = 0  # those up to the last decision
     mids_then: F8 = field(default_factory=lambda: np.empty(0))  # marks at the last decision
     span_ns: I8 = field(default_factory=lambda: np.empty((0, 2), np.int64))  # of each source
+    last_rows: I8 = field(default_factory=lambda: np.empty(0, np.int64))  # its number in each
     counts: I8 = field(default_factory=lambda: np.empty((0, 3), np.int64))  # see frames_of
 
     @property
@@ -180,24 +178,11 @@ class _Quarantined:
     first: dict[str, dict[str, int]]
 
 
-def _windows(log: Log, topic: Topic, lanes: int, *, merge: bool) -> Iterator[Window]:
-    """Everything that is on a topic now."""
-    inputs: list[Partition] = [(topic.name, lane) for lane in range(lanes)]
-    reader = LaneReader(log, inputs, state=None, merge=merge, ends=log.ends(inputs))
-    try:
-        while not reader.done():
-            window = reader.window(WINDOW_ROWS)
-            if window:
-                yield window
-    finally:
-        reader.close()
-
-
-def _decisions(log: Log) -> _Decided:
+def _decisions(read: Extent) -> _Decided:
     digest, refused = DecisionDigest(), Counter[int]()
     approved, marks = [], []
     last, before = None, float("nan")
-    for window in _windows(log, DECISIONS, 1, merge=False):
+    for window in read.windows(DECISIONS, merge=False):
         rows: DecisionRows = take(window[DECISIONS.name, 0], slice(None))
         digest.update(rows)
         rows = take(rows, rows.kind == Kind.DECISION)
@@ -226,16 +211,17 @@ def _moves(rows: DecisionRows, before: float) -> Curve:
 
 
 def _market(
-    log: Log, table: InstrumentTable, sources: int, last: tuple[int, int] | None
+    read: Extent, table: InstrumentTable, sources: int, last: tuple[int, int] | None
 ) -> _Market:
     """One pass in the order of the run; `last` is the row of the last decision."""
     found = _Market(PriceSampler(len(table.instruments)), BookStories(table))
+    found.last_rows = np.full(sources, -1, np.int64)
     found.span_ns = np.tile(np.array([FAR_AHEAD_NS, LONG_AGO_NS]), (sources, 1))
     found.counts = np.zeros((len(table.instruments), len(COUNTED)), np.int64)
     arrays = table.arrays()
     prices = Prices(arrays)
     state = prices.initial()
-    for window in _windows(log, MARKET, table.lanes, merge=True):
+    for window in read.windows(MARKET, merge=True):
         rows: MarketRows = merge_windows(window)
         _count(found, rows)
         found.books.add(rows)
@@ -254,14 +240,14 @@ def _market(
     return found
 
 
-def _views(log: Log, table: InstrumentTable, frames: list[Frame]) -> list[View]:
+def _views(read: Extent, table: InstrumentTable, frames: list[Frame]) -> list[View]:
     """A second pass over the market, for pictures of what happened in it."""
     if not frames:
         return []
     microscope = Microscope(table, frames)
-    for window in _windows(log, MARKET, table.lanes, merge=True):
+    for window in read.windows(MARKET, merge=True):
         microscope.add(merge_windows(window))
-    for window in _windows(log, QUARANTINE, table.lanes, merge=False):
+    for window in read.windows(QUARANTINE, merge=False):
         for rows in window.values():
             microscope.refuse(rows)
     return microscope.views()
@@ -274,6 +260,7 @@ def _count(found: _Market, rows: MarketRows) -> None:
     found.rows += int(tape.sum())
     found.ticks += int((tape & ((rows.kind == Kind.TRADE) | (rows.kind == Kind.QUOTE))).sum())
     found.resumes += int(((rows.kind == Kind.CONTROL) & (rows.code == Control.RESUME)).sum())
+    np.maximum.at(found.last_rows, rows.source[tape], rows.source_row[tape])
     np.minimum.at(found.span_ns[:, 0], rows.source[tape], rows.ts_recv_ns[tape])
     np.maximum.at(found.span_ns[:, 1], rows.source[tape], rows.ts_recv_ns[tape])
 
@@ -288,12 +275,15 @@ def _parted(rows: MarketRows, last: tuple[int, int] | None) -> list[MarketRows]:
     return [part for part in parts if part.seq.size]
 
 
-def _quarantine(log: Log, table: InstrumentTable, record: RunRecord) -> _Quarantined:
+def _quarantine(read: Extent, record: RunRecord, last_rows: I8) -> _Quarantined:
+    """Of a log that is cut, as far as `last_rows` of the sources: a refused row bears any time."""
     counts: dict[str, dict[str, int]] = {}
     first: dict[str, dict[str, int]] = {}
     total = 0
-    for window in _windows(log, QUARANTINE, table.lanes, merge=False):
+    for window in read.windows(QUARANTINE, merge=False):
         for rows in window.values():
+            if read.is_cut:
+                rows = take(rows, rows.source_row <= last_rows[rows.source])
             total += rows.seq.size
             for reason, source in set(zip(rows.reason.tolist(), rows.source.tolist(), strict=True)):
                 mine = (rows.reason == reason) & (rows.source == source)
@@ -310,9 +300,9 @@ def _quarantine(log: Log, table: InstrumentTable, record: RunRecord) -> _Quarant
     )
 
 
-def _ledger(log: Log) -> tuple[list[JournalRow], str]:
+def _ledger(read: Extent) -> tuple[list[JournalRow], str]:
     digest, journal = LedgerDigest(), []
-    for window in _windows(log, LEDGER, 1, merge=False):
+    for window in read.windows(LEDGER, merge=False):
         rows = window[LEDGER.name, 0]
         digest.update(rows)
         journal += rows

@@ -80,6 +80,10 @@ class RunData:
         Every transaction, from the first on.
     book : Book
         The ledger at the end; its balances are compared with the journal's postings.
+    finished : bool
+        All there is to come is on the log.
+    as_of_ns : int or None
+        Workers only: the moment up to which all of them are through, where that is not the end.
     ledger : LedgerView or None
         None where it was not computed.
     equity_end : float or None
@@ -125,6 +129,7 @@ class RunData:
     decision_digest: str
     ledger_digest: str
     finished: bool = True
+    as_of_ns: int | None = None
     ticks_timed: int | None = None
     refused: Mapping[int, int] = field(default_factory=dict)
     marks: Curve | None = None

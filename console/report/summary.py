@@ -61,6 +61,7 @@ def build_report(data: RunData, trips: Sequence[Trip] | None = None) -> Report:
     report: Report = {
         "run_id": data.run_id,
         "finished": data.finished,
+        "as_of": None if data.as_of_ns is None else utc(data.as_of_ns),
         "mode": data.mode,
         "profile": data.profile,
         "topology": data.topology,
@@ -189,7 +190,12 @@ def _assumptions(data: RunData) -> dict[str, int]:
 def _warnings(data: RunData, report: Report) -> list[str]:
     """What a reader must know before believing the numbers."""
     ledger, found = report["ledger"], []
-    if not data.finished:
+    if data.as_of_ns is not None:
+        found.append(
+            f"As of {utc(data.as_of_ns)[:19]}Z, market time: the desk goes on, or has stopped "
+            "before its end, and all of its workers have come so far."
+        )
+    elif not data.finished:
         found.append("The run has not ended: this is what its log holds so far.")
     if data.simulated:
         found.append("The market is simulated: nothing here says how the desk does in a real one.")

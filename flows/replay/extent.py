@@ -93,6 +93,12 @@ def recorded_now(log: Log) -> Recorded:
     return replace(market, ends=ends, reports_ends=reports, last_ns=last_ns)
 
 
+def decided_before_ns(log: Log, run: Recorded) -> int:
+    """Rows of `market.v1` before this time are decided on, as far as `run` reads."""
+    last_ns, _ = _tail(log, DECISIONS, [0], run.ends)
+    return last_ns
+
+
 def market_now(log: Log) -> Recorded:
     """The same of `market.v1` alone."""
     record, table = recorded_run(log)

@@ -92,9 +92,10 @@ class Portfolio(ArrayOperator[PortfolioState]):
     In: ProposalRows. Out: DecisionRows, one of kind DECISION per evaluation: the served proposal
     of lowest rank, approved or refused by the first gate in written order (safety, the lane's own
     reason, confidence, what is in flight or open, size, limits); one of kind PROGRESS per
-    heartbeat of `progress_lane` and, with Flag.END, for the row that ends `last_lane`. An order is
-    exposure from its approval on; a row's equity is balance plus open envelopes at their last
-    marks, before this decision.
+    heartbeat of `progress_lane` and, with Flag.END, for the row that ends `last_lane`, whose reason
+    is the safety cap that forbids new trades then, OK if none does. An order is exposure from its
+    approval on; a row's equity is balance plus open envelopes at their last marks, before this
+    decision.
     Time: `ts_recv_ns`; a session is a UTC day. Money is float64 here, exact in the ledger.
     State: 32 bytes per instrument and 64 envelopes.
     """
@@ -172,6 +173,7 @@ def portfolio_row(
         if ends or row.lane == rules.progress_lane:
             _blank(state, row, out, n, PROGRESS)
             out[n]["flags"] = END if ends else 0
+            out[n].reason = safety_gate(rules.safety, book)
             n += 1
     return n
 

@@ -7,6 +7,14 @@ from operators.records import Record
 from schemas.reasons import Reason
 
 OK = int(Reason.OK)
+LATCHED = (Reason.HALTED, Reason.DRAWDOWN_STOP, Reason.LOSS_STREAK)  # until an operator resumes
+STOPS = (  # what `safety_gate` may say, in its order
+    Reason.HALTED,
+    Reason.DRAWDOWN_STOP,
+    Reason.DAILY_LOSS,
+    Reason.LOSS_STREAK,
+    Reason.DAILY_TRADES,
+)
 DAY_NS = 86_400_000_000_000
 BOOK_FIELDS = {
     "balance": "<f8",  # desk currency, booked
