@@ -150,6 +150,11 @@ def test_on_each_tick_the_tick_itself_is_seen() -> None:
     ]
 
 
+def test_nothing_is_decided_inside_a_venue_s_message() -> None:
+    rows = [tick(0.1, 150.0) | {"flags": 0}, tick(0.1, 151.0), heartbeat(at(1.0))]
+    assert evaluations(run(table(lonely(0)), *rows)) == [(0.1, 1, 151.0, 0)]
+
+
 # -- the shape of an evaluation -------------------------------------------------------------------
 
 

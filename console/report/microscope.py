@@ -6,7 +6,7 @@ picture shows what the desk could know, at the time at which it could.
 """
 
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -32,6 +32,7 @@ LEVELS_READ = 20_000  # a side; more than any venue showed
 TRADES_DRAWN = 400  # the largest
 MARKS_DRAWN = 150  # the last
 MARGIN = 0.15  # of the range of prices, above and below
+MINUTE_NS = 60_000_000_000
 FLOW = ("cvd", "toxicity_short")
 
 
@@ -77,6 +78,11 @@ def frames_of(table: InstrumentTable, counts: I8, prices: Mapping[int, PriceSamp
     return [_frame(row, prices[row], table.instruments[row].tick) for row in shown[:MARKETS_MOST]]
 
 
+def bar_length_ns(frames: Sequence[Frame]) -> int:
+    """Of the bars that structure is made of: whole minutes, and about as wide as a column."""
+    return max(1, *(-(-frame.width_ns // MINUTE_NS) for frame in frames)) * MINUTE_NS
+
+
 class Microscope:
     """Folds a run's market rows, in their order, into views.
 
@@ -86,13 +92,14 @@ class Microscope:
     frames : sequence of Frame
     """
 
-    def __init__(self, table: InstrumentTable, frames: Iterable[Frame]) -> None:
+    def __init__(self, table: InstrumentTable, frames: Sequence[Frame]) -> None:
         arrays = table.arrays()
         n = len(table.instruments)
         self._views = [_blank(frame) for frame in frames]
         self._row_of = arrays.base, arrays.n_of_lane
         self._books = BookLevels(arrays, cut_books([0] * n))
-        self._events, self._marks = FlowEvents(arrays), Marks(n)
+        self.bar_ns = bar_length_ns([view.frame for view in self._views])
+        self._events, self._marks = FlowEvents(arrays), Marks(n, bar_ns=self.bar_ns)
         self._signals = Signals(Terms.of(table), FLOW)
         self._state = (
             self._books.initial(),

@@ -12,7 +12,7 @@ from schemas.instruments import InstrumentTable
 from schemas.rows import F8, I8
 
 SIZE_LEAST, SIZE_MOST = 4.0, 20.0  # of a trade's marker, pixels
-ZONE_COLUMNS = 12  # a zone is drawn so far: where it ends is not told
+ZONE_COLUMNS = 8  # a zone is drawn so far: where it ends is not told
 # From nothing to much, over any background.
 DEPTH_COLOURS = [
     [0.0, "rgba(0,114,178,0.03)"], [0.6, "rgba(0,114,178,0.35)"], [0.85, "rgba(0,114,178,0.75)"],
@@ -213,14 +213,14 @@ def _lines(view: View) -> list[Figure]:
 
 
 def _zones(view: View) -> list[Figure]:
-    made = []
+    made, last_ms = [], float(_times_ms(view)[-1])
     for kind, (name, colour) in _ZONES.items():
         x: list[Any] = []
         y: list[Any] = []
         for n in np.flatnonzero(view.marks.kind == kind):
             marks = view.marks
             end_ns = int(marks.ts_event_ns[n]) + ZONE_COLUMNS * view.frame.width_ns
-            begin, end = marks.from_ns[n] / 1e6, end_ns / 1e6
+            begin, end = marks.from_ns[n] / 1e6, min(end_ns / 1e6, last_ms)
             low, high = float(marks.price_low[n]), float(marks.price_high[n])
             x += [begin, end, end, begin, begin, None]
             y += [low, low, high, high, low, None]

@@ -21,7 +21,7 @@ from console.report.charts import (
 )
 from console.report.data import RunData
 from console.report.metrics import buy_and_hold, equity_curve
-from console.report.microscope import MARKS_DRAWN, TRADES_DRAWN
+from console.report.microscope import MARKS_DRAWN, TRADES_DRAWN, bar_length_ns
 from console.report.microscope_figure import view_figure
 from console.report.page_script import SCRIPT
 from console.report.page_style import STYLE
@@ -213,10 +213,13 @@ def _view_section(data: RunData) -> str:
     if any(view.trades.seq.size for view in data.views):
         notes.append(f"Filled marks are the {TRADES_DRAWN} largest trades by size.")
     if any(view.marks.seq.size for view in data.views):
+        length = duration(bar_length_ns([view.frame for view in data.views]) / 1e9)
         notes.append(
-            f"Structure is of one-minute bars, its last {MARKS_DRAWN} marks; it stands where it "
+            f"Structure is of bars of {length}, its last {MARKS_DRAWN} marks; it stands where it "
             "happened, and the desk knew it later."
         )
+    if any(np.isfinite(view.cvd).any() for view in data.views):
+        notes.append("CVD begins anew each day, at 00:00.")
     return (
         f'<section><div class="head"><h2>Market</h2><div>{tools}</div></div>'
         f'<p class="note">{" ".join(notes)}</p><div class="chart view" id="view"></div></section>'

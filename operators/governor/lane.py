@@ -105,7 +105,7 @@ class Lane(ArrayOperator[LaneState]):
     Time: `ts_recv_ns`. With a cadence, the first row whose time passes a multiple evaluates on the
     state before that row; skipped multiples give one evaluation; instruments without a tick since
     their last evaluation have nothing new to decide and are left out. With cadence 0 each tick
-    evaluates its own instrument, that tick included.
+    evaluates its own instrument, that tick included, but for ticks inside a venue's message.
     Nulls: features may be NaN; then the evaluation says WARMING_UP.
     Books: BOOK_STATUS rows carry the health of a venue's order book. Where it forbids quoting (see
     `operators.market.books.health`), all engines are refused with BOOK_UNHEALTHY: each of them
@@ -175,7 +175,7 @@ def lane_row(
             if rules.cadence_ns > 0:
                 state.lanes[lane].news += 1 - state.ticks[k].touched
                 state.ticks[k].touched = 1
-            else:
+            elif row["flags"] & MSG_LAST:  # not inside a venue's message
                 n = _evaluate(rules, instruments, state, row, k, out, n)
     elif kind in (REPORT, CONTROL, HEARTBEAT):
         _head(state, row, out, n, kind, row.symbol)
