@@ -140,12 +140,12 @@ def settings_toml(settings: RunSettings) -> str:
         lines += [f"{name} = {value!r}" for name, value in getattr(settings, table).items()]
     if settings.features:
         lines += ["[features]"]
-        for name in ("sets", "happenings", "fund_flows"):
-            if name in settings.features:
-                lines += [f"{name} = {json.dumps(settings.features[name])}"]
-        lines += ["[features.daily_qty]"]
-        daily_qty = settings.features.get("daily_qty", {})
-        lines += [f"{json.dumps(name)} = {qty!r}" for name, qty in daily_qty.items()]
+        told = dict(settings.features)  # what is not said stays unsaid: it is another digest
+        daily_qty = told.pop("daily_qty", None)
+        lines += [f"{name} = {json.dumps(value)}" for name, value in told.items()]
+        if daily_qty is not None:
+            lines += ["[features.daily_qty]"]
+            lines += [f"{json.dumps(name)} = {qty!r}" for name, qty in daily_qty.items()]
     return "\n".join(lines) + "\n"
 
 

@@ -256,9 +256,11 @@ def test_underlying_shows_the_first_expiry_with_a_day_to_go() -> None:
     given_rows = [*quoted(near, lambda s, r: 0.9, 100.0), *quoted(far, lambda s, r: 0.6, 100.0)]
     later = {**given_rows[len(near) - 1], "at": 2.0}, {**given_rows[-1], "at": 3.0}
     day = 86_400.0
-    tail = [quote(100.0, at=4.0), quote(100.0, at=day + 10), quote(100.0, at=29.5 * day)]
-    found = run(of, Skew(of), rows(*given_rows, *later, *tail))["vol_atm"][-3:]
-    np.testing.assert_allclose(found, [0.9, 0.6, math.nan], rtol=1e-3)
+    again = read(quoted(far, lambda s, r: 0.6, 100.0, at=day + 2), at=day + 8)
+    tail = [quote(100.0, at=day + 10), quote(100.0, at=29.5 * day)]
+    found = run(of, Skew(of), rows(*given_rows, *later, quote(100.0, at=4.0), *again, *tail))
+    shown = found["vol_atm"][[-3 - len(again), -2, -1]]
+    np.testing.assert_allclose(shown, [0.9, 0.6, math.nan], rtol=1e-3)
 
 
 def test_chain_is_read_at_most_once_a_second() -> None:
@@ -389,3 +391,11 @@ def test_recorded_stock_options_are_skewed_to_puts(data_path: Any) -> None:
     found = last(of, made[:20_000])
     assert 0.1 < found["vol_atm"] < 0.5
     assert found["skew_reversal"] < 0.0  # stock options pay more for falls
+
+
+def test_nothing_stands_once_every_quote_is_an_hour_old() -> None:
+    flat = read(quoted(CHAIN, lambda strike, right: 0.6, 100.0))
+    at = (3000.0, 7300.0)
+    found = run(WITH_SPOT, Skew(WITH_SPOT), rows(*flat, *(quote(100.0, at=s) for s in at)))
+    for name in ("vol_atm", "skew_reversal", "skew_butterfly"):
+        assert np.isnan(found[name][-2:]).tolist() == [False, True], name

@@ -1,6 +1,7 @@
 """The report's pictures of markets show the book, the trades and the refused rows of the log."""
 
 import json
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +18,7 @@ from console.report.microscope import (
     View,
     frames_of,
 )
-from console.report.microscope_figure import view_figure
+from console.report.microscope_figure import SIZE_LEAST, view_figure
 from console.report.page import render_page
 from console.report.summary import build_report
 from console.report.trips import build_trips
@@ -165,3 +166,17 @@ def test_the_page_shows_the_picture_and_its_panels() -> None:
     assert 'id="view"' not in render_page(
         data, build_report(data, build_trips(data)), build_trips(data)
     )
+
+
+@pytest.mark.parametrize("qty", [math.nan, 0.0])
+@pytest.mark.parametrize("n", [1, 10])
+def test_trades_without_a_size_are_drawn(qty: float, n: int) -> None:
+    rows = trade_rows(10)
+    rows.qty[:n] = qty
+    figure = view_figure(view_of(rows), table())
+    json.dumps(figure, allow_nan=False)
+    drawn = [trace for trace in figure["data"] if trace["name"] in ("bought", "sold")]
+    sizes = [size for trace in drawn for size in trace["marker"]["size"]]
+    assert len(sizes) == 10
+    assert sizes.count(SIZE_LEAST) == n
+    assert [trace["text"][0] for trace in drawn][1 % len(drawn)] != "nan"

@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from cli.main import app
+from console.quality.repaired import _delays
 from flows.desk_run import RECORD, RunRecord
 from flows.log.embedded import EmbeddedLog
 from operators.market.repair import REPAIRS, VARIES, repaired
@@ -183,3 +184,18 @@ def test_a_mended_row_goes_through_the_gate_like_any_other(tmp_path: Path) -> No
     report = json.loads(done.stdout)
     assert (report["rows"], report["rows_quarantined"]) == (6, 1)
     log.close()
+
+
+def test_what_was_said_of_books_has_no_delay() -> None:
+    """Status rows have no source; the last one's delay must not become theirs."""
+    rows = made({"source": 0}, {"source": 1}, {"source": -1})
+    rows.kind[2] = Kind.BOOK_STATUS
+    rows.ts_recv_ns[:], rows.ts_event_ns[:] = 107, [102, 100, 107]
+
+    class Topic:
+        names = ("a", "b")
+
+        def read(self, start: int, batch_rows: int) -> list[Any]:
+            return [rows]
+
+    assert _delays(Topic()).tolist() == [5, 7]  # type: ignore[arg-type]

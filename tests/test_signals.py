@@ -235,3 +235,19 @@ def test_every_promise_of_an_operator() -> None:
     instruments, rows = mixed(3000, seed=3)
     warm = mixed(200, seed=4)[1]  # so that the books have their room
     check_operator(log_of(instruments), concat([warm, rows]), without_numba=True)
+
+
+def test_no_value_depends_on_what_else_is_chosen() -> None:
+    """Where no side is told it follows from the quote, in some markets that of the book."""
+    instruments, rows = mixed(3_000, seed=3)
+    rows.side[rows.kind == Kind.TRADE] = 0
+    assert (instruments.arrays().has_quotes == 0).any()
+    for name in ("cvd", "trade_imbalance", "footprint_delta", "toxicity_short"):
+        found = []
+        for words in ((name,), (name, "microprice"), (name, "imbalance_levels")):
+            signals = Signals(Terms.of(instruments), words)
+            found.append(signals.step(signals.initial(), rows)[1].values[:, 0])
+        trades = rows.kind == Kind.TRADE
+        assert np.isfinite(found[0][trades]).any(), name
+        for other in found[1:]:
+            np.testing.assert_array_equal(found[0][trades], other[trades], name)

@@ -89,6 +89,7 @@ def _delays(topic: TopicFeed) -> I8:
     n = len(topic.names)
     least, most = np.full(n, np.iinfo(np.int64).max), np.full(n, np.iinfo(np.int64).min)
     for rows in topic.read(0, BATCH_ROWS):
+        rows = take(rows, rows.source >= 0)  # what was said of books is no source's row
         delay_ns = rows.ts_recv_ns - rows.ts_event_ns
         np.minimum.at(least, rows.source, delay_ns)
         np.maximum.at(most, rows.source, delay_ns)

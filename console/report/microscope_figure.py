@@ -135,7 +135,8 @@ def _refused(view: View) -> Figure | None:
 
 def _trades(view: View) -> list[Figure]:
     made = []
-    largest = float(view.trades.qty.max(initial=0.0))
+    sizes = np.nan_to_num(view.trades.qty)  # some feeds tell no size
+    largest = float(sizes.max(initial=0.0)) or 1.0
     for name, side, symbol, colour in (
         ("bought", 1, "circle", "--gain"),
         ("sold", -1, "diamond", "--loss"),
@@ -144,8 +145,7 @@ def _trades(view: View) -> list[Figure]:
         mine = view.trades.side == side
         if not mine.any():
             continue
-        qty = view.trades.qty[mine]
-        size = SIZE_LEAST + (SIZE_MOST - SIZE_LEAST) * np.sqrt(qty / largest)
+        size = SIZE_LEAST + (SIZE_MOST - SIZE_LEAST) * np.sqrt(sizes[mine] / largest)
         made.append(
             {
                 "type": "scatter",
@@ -153,7 +153,7 @@ def _trades(view: View) -> list[Figure]:
                 "name": name,
                 "x": packed(view.trades.ts_recv_ns[mine] / 1e6),
                 "y": packed(view.trades.price[mine]),
-                "text": [f"{x:,.6g}" for x in qty],
+                "text": ["" if np.isnan(qty) else f"{qty:,.6g}" for qty in view.trades.qty[mine]],
                 "marker": {
                     "symbol": symbol,
                     "size": np.round(size, 1).tolist(),

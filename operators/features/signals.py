@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from operators.arrays import ArrayOperator, kernel
-from operators.features.feature import BOOK, MIDS, PRICE, QUOTES, Make, Terms
+from operators.features.feature import BOOK, MIDS, PRICE, QUOTES, TRADES, Make, Terms
 from operators.features.flow.events import EventsState, FlowEvents, flow_input
 from operators.features.flow.flow import FlowSignal
 from operators.features.flow.rows import NO_INSTRUMENT
@@ -55,7 +55,8 @@ class Signals(ArrayOperator[SignalsState]):
     row, the present values of its instrument as of that row; NaN (null) where the row is about no
     instrument, for features of flow also where it is no flow, and where and until the registry
     says.
-    Books: rebuilt where a chosen feature reads them, or reads quotes of a market that has none.
+    Books: rebuilt where a chosen feature reads them, or reads quotes or trades of a market that has
+    no quotes.
     They change at MSG_LAST, so features do; one that is gapped has no levels.
     Time: venue time, never backwards. Chunks: any split of the same rows gives the same bytes.
     State: the sum of the chosen operators', 10 kB per instrument for all order flow, and the books.
@@ -79,7 +80,9 @@ class Signals(ArrayOperator[SignalsState]):
         inputs = {each for feature in features for each in feature.inputs}
         instruments = terms.instruments
         without_quotes = bool((instruments.has_quotes == 0).any())
-        quoted = bool(inputs & {QUOTES, MIDS, PRICE})
+        # Trades too: where no side is told it follows from the quote, and must not depend on what
+        # else is chosen.
+        quoted = bool(inputs & {QUOTES, MIDS, PRICE, TRADES})
         self.has_books = BOOK in inputs or (quoted and without_quotes)
         self._books = BookLevels(instruments, books or cut_books([0] * instruments.lane.size))
         self._base, self._count = instruments.base, instruments.n_of_lane

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.calendars import open_spans
+from schemas.expectations import TIME_MAX_NS
 from schemas.instruments import InstrumentTable
 from schemas.kinds import Kind
 from schemas.markets import sort_of
@@ -96,7 +97,8 @@ class Completeness:
     next row of its stream. A session lasts from a stream's first to its last row, as far as the
     calendar of its market is open. Funding and bars that do not say how long they stand are not
     judged.
-    Time: rows must not go back in `ts_recv_ns`. Chunks: any split of the rows gives the same.
+    Time: accepted rows must not go back in `ts_recv_ns`; refused ones that do stand at the last
+    accepted row, and without a time at none. Chunks: any split of the rows gives the same.
     Memory: 24 bytes per source, instrument and kind, and 24 per gap.
     """
 
@@ -127,6 +129,7 @@ class Completeness:
         self._streams, self._feeds = _Reaches(size), _Reaches(size)
         self._refused = refused
         self._seen_ns = NEVER_NS
+        self._reached_ns = NEVER_NS  # the latest accepted row
 
     def add(self, rows: MarketRows, accepted: Mask) -> None:
         """Take in the next rows of the feed, and which of them were accepted."""
@@ -137,7 +140,7 @@ class Completeness:
             return
         kind, source = rows.kind[index].astype(np.int64), rows.source[index].astype(np.int64)
         at = self._base[rows.lane[index]].astype(np.int64) + rows.symbol[index]
-        ts_ns = rows.ts_recv_ns[index]
+        ts_ns = self._forward_ns(rows.ts_recv_ns[index], accepted[index])
         stands_ns = self._stands_ns(rows, index, at)
         silent = self._silent[at, kind]
         reach_ns = ts_ns + np.where(silent, _LONGEST_NS, stands_ns) * accepted[index]
@@ -175,11 +178,20 @@ class Completeness:
         accepted = np.concatenate([accepted, np.zeros(missed.seq.size, bool)])[order]
         return take(concat([rows, missed]), order), accepted
 
+    def _forward_ns(self, ts_ns: I8, accepted: Mask) -> I8:
+        """Times of rows, where a refused one that goes back stands at the last accepted one."""
+        reached_ns = np.where(accepted, ts_ns, NEVER_NS)
+        reached_ns[0] = max(reached_ns[0], self._reached_ns)
+        np.maximum.accumulate(reached_ns, out=reached_ns)
+        self._reached_ns = int(reached_ns[-1])
+        return np.maximum(ts_ns, reached_ns)
+
     def _judged(self, rows: MarketRows) -> I8:
-        """Where the rows of known instruments stand that say how long they cover."""
+        """Where the rows of known instruments and times stand that say how long they cover."""
         lane = np.clip(rows.lane, 0, self._base.size - 1)
         known = (rows.lane == lane) & (rows.symbol >= 0) & (rows.symbol < self._count[lane])
         known &= (rows.source >= 0) & (rows.kind >= Kind.TRADE) & (rows.kind <= Kind.MARK)
+        known &= (rows.ts_recv_ns >= 0) & (rows.ts_recv_ns <= TIME_MAX_NS)
         lengthless = ((rows.kind == Kind.FUNDING) | (rows.kind == Kind.BAR)) & ~(rows.ref > 0.0)
         return np.flatnonzero(known & ~lengthless)
 

@@ -61,8 +61,9 @@ class Skew(Signal[SkewState]):
     Nulls: what has no chain; a volatility without a quote of the last hour, or with a price that no
     volatility gives; the skew where no two neighbours enclose the delta on a side; the last hour.
     Time: ages by our clock, terms by the venue's. A chain is read at a row of it or of its
-    underlying once a quote of it has changed, at most once a second of our clock; until then values
-    stand. Chunks: any split gives the same bytes. Cost: the length of the chain each time.
+    underlying once a quote of it has changed, at most once a second of our clock, or an hour after
+    it was read; until then values stand. Chunks: any split gives the same bytes. Cost: the length
+    of the chain each time.
     State: 64 bytes per instrument, 40 per expiry.
     Errors: ValueError for an option without expiry, strike or right.
     Source: Black, Scholes (1973); Hull, Options, Futures, and Other Derivatives, chapters 11 and
@@ -204,8 +205,9 @@ def _walk(
             chain = _front(memory, chains, k, event_ns)
             if not np.isnan(rows.mid[i]):
                 memory.price[k], memory.price_ns[k] = rows.mid[i], log_ns
-        due = chain != NOT_ONE and log_ns - memory.read_ns[chain] >= REFRESH_NS
-        if due and memory.changed[chain]:
+        passed_ns = log_ns - memory.read_ns[chain] if chain != NOT_ONE else 0
+        due = passed_ns >= REFRESH_NS and memory.changed[chain]
+        if due or passed_ns > STALE_NS:  # by then every quote that was read is too old
             _read(memory, chains, chain, rate, event_ns, log_ns)
             memory.changed[chain], memory.read_ns[chain] = 0, log_ns
         if chains.of[k] == NOT_ONE:
