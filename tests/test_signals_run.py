@@ -282,7 +282,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("an unknown set",      {"sets": ["flwo"]},                "no feature or set 'flwo'; near"),
     ("named twice",         {"sets": ["flow", "cvd"]},         "'cvd' is named twice, by 'flow'"),
     ("an unknown key",      {"set": ["flow"]},                 "has sets, daily_qty, happenings"),
-    ("no time",             {"happenings": [("noon", 3)]},     "a time must be written as .*'noon'"),
+    ("no time",             {"happenings": [("noon", 3)]},     "a time must be .*'noon'"),
     ("no weight",           {"happenings": [("2024-08-14", 4)]}, "weighs 1, 2 or 3, not 4"),
     ("not sorted",          {"happenings": [("2024-08-14", 1), ("2024-08-13", 1)]}, "sorted by"),
     ("nothing traded",      {"sets": ["flow"], "daily_qty": {"x": 0.0}}, "x must be positive"),
