@@ -1,0 +1,46 @@
+"""Arguments and options that several commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+RunFolder = Annotated[
+    Path, typer.Argument(metavar="RUN_DIR", help="Folder of the run.", show_default=False)
+]
+AnyRunFolder = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="RUN_DIR",
+        help="Folder of the run; without it, the only one running under runs/.",
+        show_default=False,
+    ),
+]
+Desk = Annotated[
+    str | None,
+    typer.Option("--deployment", metavar="NAME", help="A desk of workers instead of a run."),
+]
+Rows = Annotated[
+    int | None,
+    typer.Option(metavar="N", min=1, help="Rows of the made-up market; 500000 if not given."),
+]
+Rate = Annotated[
+    float | None,
+    typer.Option(metavar="HZ", min=0.01, help="Its rows per second; 50 if not given."),
+]
+Cadence = Annotated[
+    str | None,
+    typer.Option(metavar="TIME", help="How often to decide: tick, 500ms, 1s (if not given), 2m."),
+]
+Balance = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MONEY",
+        help="What it starts with, in the currency most tapes quote; 100000 if not given.",
+    ),
+]
+Config = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Settings in TOML; trifecta.toml here if it exists."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON to stdout, and nothing else there.")]
