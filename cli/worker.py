@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -245,7 +246,7 @@ def _feed(request: WorkerRequest) -> tuple[Feed | LiveFeed, Cut]:
 
 
 def _venues(markets: Sequence[str], *, record: bool) -> LiveFeed:
-    from venues.live import LiveError
+    from venues.live import LiveError, addressed
     from venues.live import LiveFeed as Venues
     from venues.live.errors import RestError
 
@@ -257,7 +258,7 @@ def _venues(markets: Sequence[str], *, record: bool) -> LiveFeed:
             f"{n_venues} venues; record some of them in another deployment"
         )
     try:
-        return Venues(markets)
+        return Venues(markets, venues=addressed(os.environ))
     except LiveError as error:
         if isinstance(error.__cause__, RestError):  # the venue may answer the next time
             raise LogAwayError(str(error)) from error

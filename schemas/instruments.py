@@ -50,6 +50,7 @@ class Instrument:
     expiry_ns: int = 0  # when an option or dated future ends, UTC; 0 for what has no end
     strike: str = ""  # options only: units of what the underlying is quoted in
     right: str = ""  # options only: "C" call, "P" put
+    conflated: bool = False  # its rows join several changes of its market into one
 
     @property
     def id(self) -> str:
@@ -78,6 +79,7 @@ class InstrumentArrays(NamedTuple):
     rate_row: I4  # row whose mid turns quote into the desk's currency; -1: rate is 1, -2: none
     rate_inverse: I1  # 1 where that mid must be inverted
     may_cross: U1  # 1 where a crossed quote is flagged, not refused; see `schemas.markets`
+    conflated: U1  # 1 where what is computed from single changes has no meaning
 
 
 @dataclass(frozen=True)
@@ -167,6 +169,7 @@ class InstrumentTable:
             may_cross=np.array(
                 [sort_of(i.venue, i.base).may_cross for i in self.instruments], np.uint8
             ),
+            conflated=column("conflated", np.uint8),
         )
 
     def _partners(self, n: int) -> I4:
@@ -197,13 +200,13 @@ class InstrumentTable:
         )
 
 
-_CONTRACT = {"expiry_ns": 0, "strike": "", "right": ""}
+_LATER = {"expiry_ns": 0, "strike": "", "right": "", "conflated": False}  # fields, and defaults
 
 
 def _as_record(instrument: Instrument) -> dict[str, Any]:
-    """Its fields; those of contracts only where it is one, as the first tables were written."""
+    """Its fields; later ones only where they say something, as the first tables were written."""
     record = asdict(instrument) | {"kind": int(instrument.kind)}
-    return {name: value for name, value in record.items() if value != _CONTRACT.get(name, ...)}
+    return {name: value for name, value in record.items() if value != _LATER.get(name, ...)}
 
 
 def currency(asset: str) -> str:

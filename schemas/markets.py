@@ -41,7 +41,7 @@ _TICKS = {
     Kind.FUNDING: 0, Kind.OPEN_INTEREST: DAY_S, Kind.MARK: MINUTE_S,
 }  # fmt: skip
 METALS = frozenset({"XAG", "XAU", "XPD", "XPT"})
-_FX = frozenset({"fxcm", "oanda"})
+_FX = frozenset({"fxcm", "mt5", "oanda"})
 _FX_WHY = (
     "a broker's quotes pause for minutes at night; bid and ask change one after the other, so "
     "they may cross"
@@ -78,6 +78,11 @@ SORTS = (
         {**_TICKS, Kind.QUOTE: 10 * MINUTE_S},
         silent=frozenset({Kind.TRADE, Kind.BAR, Kind.QUOTE}),
         why="polled about every two minutes; a poll leaves out what is not offered",
+    ),
+    Sort(
+        "pools of a chain", frozenset({"uniswap_v2"}), Calendar.ALWAYS,
+        {**_TICKS, Kind.QUOTE: HOUR_S},
+        why="a pool has a new quote when somebody trades with it",
     ),
     Sort(
         "crypto of data vendors", frozenset({"binance"}), Calendar.ALWAYS,

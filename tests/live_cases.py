@@ -280,7 +280,7 @@ def _by_market(rows: MarketRows, keys: Any) -> MarketRows:
     return MarketRows._make(column[order] for column in rows)
 
 
-def check_rows(reader: Reader) -> None:
+def check_rows(reader: Any) -> None:
     """Times rise from frame to frame, messages are whole, and the counts close."""
     rows, counts = reader.rows, reader.counts
     assert (np.diff(rows.ts_recv_ns) >= 0).all()

@@ -38,7 +38,7 @@ from schemas.kinds import Kind
 from schemas.markets import OTHERS, SORTS, Sort
 from schemas.reasons import Reason
 from schemas.topics import TOPICS
-from venues.frames.registry import PARSERS
+from venues.frames.registry import PARSERS, RELAYED
 from venues.frames.venue import MessageType, Use
 from venues.tape.layouts import LAYOUTS
 from venues.venue_classes import VENUES
@@ -194,7 +194,7 @@ def venues_page() -> str:
         "| venue | feed | proof | to know |",
         "| --- | --- | --- | --- |",
     ]
-    venues = [parser.venue for parser in PARSERS.values()]
+    venues = [parser.venue for parser in (*PARSERS.values(), *RELAYED.values())]
     for venue in venues:
         name = f"[{venue.name}](#{venue.name})"
         lines.append(_row(name, venue.title, venue.proof.words, venue.notes))

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from schemas.instruments import Instrument, InstrumentKind
 from venues.contracts import contract_of
 
+CCXT = "ccxt-"  # before the name of an exchange that is asked through ccxt
 BINARY_PAYOUT = "0.85"  # a usual offer of binary brokers on FX, metals and crypto
 
 
@@ -45,6 +46,7 @@ class VenueClass:
     binary: bool  # binary contracts are offered on its quoted markets
     tick: str  # where a tape shows no price
     lot: str  # where a tape shows no size
+    conflated: bool = False  # one row joins several changes of the market
 
 
 # Longest first, so that USDT is not read as USD with a T.
@@ -55,6 +57,7 @@ _CURRENCIES = frozenset(
     (*_METALS, "AUD", "CAD", "CHF", "CNH", "EUR", "GBP", "HKD", "JPY", "NZD", "SEK", "SGD", "USD")
 )
 _MONTHS = "FGHJKMNQUVXZ"
+_TOKEN = r"[A-Za-z0-9.]{1,12}"  # what an ERC-20 token calls itself
 _PRODUCTS = {  # root: base, base units of one contract
     "ES": ("ES", "50"),
     "NQ": ("NQ", "20"),
@@ -194,6 +197,32 @@ def _event(name: str) -> Terms | None:
     return Terms(InstrumentKind.EVENT, name, "USDC", "USDC", "1")
 
 
+def _unified(name: str) -> Terms | None:
+    """ccxt's own names: BTC/EUR is spot, BTC/USDT:USDT linear, BTC/USD:BTC inverse."""
+    found = re.fullmatch(r"([A-Z0-9]{1,20})/([A-Z0-9]{1,20})(?::([A-Z0-9]{1,20}))?", name)
+    if not found or found[1] == found[2] or found[3] not in (None, found[1], found[2]):
+        return None
+    base, quote = found[1], found[2]
+    if found[3] is None:
+        return Terms(InstrumentKind.SPOT, base, quote, quote, "1")
+    kind = InstrumentKind.LINEAR if found[3] == quote else InstrumentKind.INVERSE
+    return Terms(kind, base, quote, found[3], "1")
+
+
+def _broker(name: str) -> Terms | None:
+    """EURUSD, and what brokers append to tell their account types apart: EURUSD.r, XAUUSDm."""
+    return _fx(re.sub(r"([._#-][A-Za-z0-9]{1,8}|[a-z]{1,4})$", "", name))
+
+
+def _pool(name: str) -> Terms | None:
+    """WETH/USDC@0x...: base, quote, and the pool's address. Wrapped ether is ether, one to one."""
+    found = re.fullmatch(rf"({_TOKEN})/({_TOKEN})@0x[0-9a-fA-F]{{40}}", name)
+    if not found or found[1] == found[2]:
+        return None
+    base, quote = ("ETH" if token == "WETH" else token for token in found.groups())
+    return Terms(InstrumentKind.SPOT, base, quote, quote, "1")
+
+
 def _simulated(name: str) -> Terms | None:
     """BTCUSD spot, BTCUSD_LIN linear, BTCUSD_INV inverse of 10 USD."""
     pair = _pair(re.sub(r"_(LIN|INV)$", "", name))
@@ -236,6 +265,18 @@ _FUTURES = VenueClass(
     "exchange futures", _futures, "0.00001", "0.00001",
     can_short=True, binary=False, tick="0.01", lot="1",
 )  # fmt: skip
+_BROKER = VenueClass(
+    "FX and metals of an MT5 broker, cost in the spread", _broker, "0", "0",
+    can_short=True, binary=True, tick="0.00001", lot="1000",
+)  # fmt: skip
+_POOL = VenueClass(
+    "constant-product pools, the fee in the quotes", _pool, "0", "0",
+    can_short=False, binary=False, tick="0.000001", lot="0.000001", conflated=True,
+)  # fmt: skip
+_CCXT = VenueClass(
+    "crypto that only ccxt knows, polled", _unified, "0.002", "0.0025",
+    can_short=False, binary=False, tick="0.01", lot="0.0001", conflated=True,
+)  # fmt: skip
 _EVENTS = VenueClass(
     "event contracts", _event, "0", "0", can_short=False, binary=False, tick="0.001", lot="0.01"
 )
@@ -268,6 +309,8 @@ VENUES: dict[str, VenueClass] = {
     "kraken_futures": _crypto_perpetual("0.0002", "0.0005", _kraken_futures),
     "fxcm": _FX,
     "oanda": _FX,
+    "mt5": _BROKER,
+    "uniswap_v2": _POOL,
     "cme": _FUTURES,
     "comex": _FUTURES,
     "polymarket": _EVENTS,
@@ -282,6 +325,8 @@ VENUES: dict[str, VenueClass] = {
 
 def venue_class(venue: str) -> VenueClass:
     """The assumptions for a venue. UnlistedVenueError if it has none."""
+    if venue.startswith(CCXT) and len(venue) > len(CCXT):
+        return _CCXT
     try:
         return VENUES[venue]
     except KeyError:
@@ -332,6 +377,7 @@ def instrument(
         has_quotes=has_quotes,
         binary_payout=BINARY_PAYOUT if of.binary and has_quotes else "0",
         clock_offset_ns=clock_offset_ns,
+        conflated=of.conflated,
         **contract_of(venue, name)._asdict(),
         assumed=f"kind, contract size, fees, short sales and binary payout as usual for {of.what};"
         f" {', '.join(steps)}",

@@ -15,14 +15,14 @@ from venues.frames.parsed import (
     market_rows,
 )
 from venues.frames.parser import FrameParser, Parser
-from venues.frames.registry import PARSERS, NoParserError, parser_for
+from venues.frames.registry import PARSERS, RELAYED, NoParserError, parser_for, parser_of
 from venues.frames.sequence import Chain, Verdict, judge
 from venues.frames.synchroniser import Judged, Synchroniser
 from venues.frames.venue import Checksum, Proof, Venue
 
 __all__ = [
-    "NO_TIME", "PARSERS", "Account", "Book", "Chain", "Checksum", "DigitBook", "Event",
+    "NO_TIME", "PARSERS", "RELAYED", "Account", "Book", "Chain", "Checksum", "DigitBook", "Event",
     "FrameClass", "FrameFile", "FrameParser", "Judged", "Link", "NoParserError", "Parsed",
     "Parser", "Proof", "RecordingError", "Refused", "Synchroniser", "Venue", "Verdict", "judge",
-    "market_rows", "order_rows", "parser_for",
+    "market_rows", "order_rows", "parser_for", "parser_of",
 ]  # fmt: skip

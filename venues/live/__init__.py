@@ -6,9 +6,9 @@ from venues.live.errors import LiveError
 from venues.live.feed import LiveFeed
 from venues.live.session import Pace, SessionCounts
 from venues.live.venue import LiveVenue
-from venues.live.venues import HISTORICAL, LIVE, at, live_venue
+from venues.live.venues import HISTORICAL, LIVE, addressed, at, live_venue
 
 __all__ = [
     "HISTORICAL", "LIVE", "Counts", "LiveError", "LiveFeed", "LiveVenue", "Pace", "SessionClock",
-    "SessionCounts", "at", "live_venue",
+    "SessionCounts", "addressed", "at", "live_venue",
 ]  # fmt: skip

@@ -121,7 +121,8 @@ class Connection:
             return self._stamped(self._tail.failed(item.label), at_ns)
         if item.what is What.OPENED:
             self._begin()
-            self._tail.opened()
+            if self.venue.source is None or not self.venue.source.resumes:
+                self._tail.opened()
             for book, watch in enumerate(self._watches):
                 watch.opened(at_ns)
                 self._tell(book, at_ns, BookEvent.RESYNC, self._why[book])
@@ -160,6 +161,8 @@ class Connection:
 
     def look(self, now_ns: int) -> None:
         """Do what is due by now; call it often."""
+        if self.venue.quotes_only:  # the next quote mends what is wrong
+            return
         for book, watch in enumerate(self._watches):
             self._audit(book, now_ns)
             due = watch.due(now_ns)
@@ -250,6 +253,9 @@ class Connection:
         self._log(parsed)
         if parsed.stream in self.venue.leave:
             self._session.leave()
+        if parsed.stream in self.venue.voids:
+            for book in range(len(self.names)):
+                self._lose(book, at_ns, BookEvent.GAP, BookReason.REORGANISED)
         if self._is_too_old(parsed):
             return []
         for book in parsed.broken:
@@ -315,6 +321,8 @@ class Connection:
         for part in parsed.parts:
             if isinstance(part, Event) and part.kind is Kind.TRADE:
                 self._watches[part.symbol].traded(parsed.ts_recv_ns)
+            if isinstance(part, Event) and part.kind is Kind.QUOTE and self.venue.quotes_only:
+                self._quoted(part.symbol, parsed.ts_recv_ns)
         if not any(verdict in _REPLACED for verdict in verdicts):
             return parsed
         gone = [b for b, verdict in zip(books, verdicts, strict=True) if verdict in _REPLACED]
@@ -342,6 +350,16 @@ class Connection:
         elif verdict is Verdict.CHECKSUM_FAIL:
             self.counts.checksum_fails += 1
             self._lose(book.symbol, at_ns, BookEvent.CHECKSUM_FAIL, BookReason.CHECKSUM)
+
+    def _quoted(self, book: int, at_ns: int) -> None:
+        """A quote is all that there is to know of a book without levels."""
+        watch = self._watches[book]
+        if watch.synced:
+            self._tell(book, at_ns, BookEvent.MESSAGE)
+            return
+        self.counts.snapshots += 1
+        watch.taken(at_ns)
+        self._tell(book, at_ns, BookEvent.SNAPSHOT)
 
     def _kept(self, parsed: Parsed) -> Parsed:
         """Without the rows of halted books: no snapshot may bring them back."""

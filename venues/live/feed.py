@@ -19,7 +19,7 @@ from schemas.instruments import InstrumentTable
 from schemas.kinds import NO_SYMBOL, Kind
 from schemas.rows import MarketRows, concat, empty, take
 from venues.feed import SourceInfo
-from venues.frames import PARSERS, Parsed, market_rows, order_rows
+from venues.frames import Parsed, market_rows, order_rows, parser_of
 from venues.live.clock import SessionClock
 from venues.live.connection import Connection, Counts, Happened
 from venues.live.errors import LiveError
@@ -27,6 +27,7 @@ from venues.live.handover import BYTES_MAX, Handover, Received
 from venues.live.instruments import Market, instrument_table
 from venues.live.rest import get
 from venues.live.session import Pace, Session, SessionCounts
+from venues.live.source import SourceSession
 from venues.live.thread import SessionThread
 from venues.live.venue import LiveVenue
 from venues.live.venues import live_venue
@@ -143,7 +144,7 @@ class LiveFeed:
 
     @property
     def urls(self) -> list[str]:
-        """Each connection's first websocket."""
+        """Each connection's first websocket, or where its source asks."""
         return [connection.venue.ws for connection in self._connections]
 
     @property
@@ -354,7 +355,8 @@ class LiveFeed:
         for market in wanted:
             names.setdefault(market.venue.name, []).append(market.name)
         for k, (name, symbols) in enumerate(names.items()):
-            session = Session(
+            made = Session if venues[name].source is None else SourceSession
+            session = made(
                 k, venues[name], symbols, clock=self._clock, handover=self._handover, pace=pace
             )
             self._sessions.append(session)
@@ -370,7 +372,7 @@ class LiveFeed:
             np.array([venue.depth for venue in venues], np.int64),
             np.array([venue.snapshot_depth for venue in venues], np.int64),
         )
-        provable = [PARSERS[venue.name].venue.proof.provable for venue in venues]
+        provable = [parser_of(venue.name).venue.proof.provable for venue in venues]
         status = BookStatus(
             self.table.arrays(),
             provable=np.array(provable, np.uint8),

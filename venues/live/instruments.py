@@ -78,11 +78,14 @@ def _terms(market: Market) -> Terms:
 
 def _steps(market: Market, answers: dict[str, bytes], get: Callable[[str, str], bytes]) -> Steps:
     venue, name = market
-    url = venue.rest + venue.lists(name)
     try:
-        if url not in answers:
-            answers[url] = get(url, venue.list_body)
-        steps = venue.steps(answers[url], name)
+        if venue.source is not None:
+            steps = venue.source.steps(name)
+        else:
+            url = venue.rest + venue.lists(name)
+            if url not in answers:
+                answers[url] = get(url, venue.list_body)
+            steps = venue.steps(answers[url], name)
     except RestError as error:
         raise LiveError(
             f"the venue's instrument list could not be had: {error}",

@@ -56,10 +56,15 @@ class SessionCounts:
     stalls: int = 0  # silences beyond the venue's budget
     overflows: int = 0  # the reader was too far behind
     rest_failures: int = 0
+    holes: int = 0  # answers of a polled venue that did not reach back to the one before
 
 
 class ConnectionOverError(Exception):
     """Why a session leaves its connection."""
+
+
+class SilenceError(ConnectionOverError):
+    """It said nothing for too long."""
 
 
 class _Request(NamedTuple):
@@ -99,6 +104,7 @@ class Session:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._asked: asyncio.Queue[_Request] = asyncio.Queue()
         self._heard_s: list[float] = []  # for each line
+        self._opened_s: float | None = None  # since when the connection stands
 
     def say(self, messages: Sequence[str]) -> None:
         """From any thread: send messages over the first websocket."""
@@ -121,18 +127,15 @@ class Session:
         self._loop = asyncio.get_running_loop()
         n_failed = 0
         while True:
-            opened_s: float | None = None
+            self._opened_s = None
             reason = ""
             try:
-                async with AsyncExitStack() as stack:
-                    sockets = [
-                        await stack.enter_async_context(_connect(line.ws))
-                        for line in self.venue.lines
-                    ]
-                    opened_s = monotonic()
-                    await self._live(sockets)
-            except* (OSError, WebSocketException, ConnectionOverError) as group:
-                reason = "; ".join(sorted({str(error) or repr(error) for error in _leaves(group)}))
+                await self._hold()
+            except* (OSError, WebSocketException, ConnectionOverError, RestError) as group:
+                errors = _leaves(group)
+                reason = "; ".join(sorted({str(error) or repr(error) for error in errors}))
+                self.counts.stalls += any(isinstance(error, SilenceError) for error in errors)
+            opened_s = self._opened_s
             if opened_s is None:
                 self.counts.refused += 1
             else:
@@ -148,12 +151,25 @@ class Session:
         most_s = self._pace.backoff_s_min * 2.0 ** min(n_failed, 16)
         return min(most_s, self._pace.backoff_s_max) * random.uniform(0.5, 1.0)
 
-    async def _live(self, sockets: Sequence[ClientConnection]) -> None:
-        """Until something ends the connection: it is raised."""
+    async def _hold(self) -> None:
+        """One connection from its beginning to its end, which is raised."""
+        async with AsyncExitStack() as stack:
+            sockets = [
+                await stack.enter_async_context(_connect(line.ws)) for line in self.venue.lines
+            ]
+            self._begin()
+            await self._live(sockets)
+
+    def _begin(self) -> None:
+        """The connection stands."""
+        self._opened_s = monotonic()
         self._asked = asyncio.Queue()  # what was asked of the connection before is void
-        self._heard_s = [monotonic() for _ in sockets]
         self.counts.opened += 1
         self._tell(What.OPENED)
+
+    async def _live(self, sockets: Sequence[ClientConnection]) -> None:
+        """Until something ends the connection: it is raised."""
+        self._heard_s = [monotonic() for _ in sockets]
         async with asyncio.TaskGroup() as group:
             group.create_task(self._serve(sockets[0], group))
             for k, (socket, line) in enumerate(zip(sockets, self.venue.lines, strict=True)):
@@ -178,8 +194,7 @@ class Session:
             await asyncio.sleep(silent_s / LOOKS)
             now_s, heard_s = monotonic(), self._heard_s[k]
             if now_s - heard_s > silent_s:
-                self.counts.stalls += 1
-                raise ConnectionOverError(f"no frame for {silent_s:g} s")
+                raise SilenceError(f"no frame for {silent_s:g} s")
             is_quiet = now_s - heard_s > silent_s / 2 and probed_s < heard_s
             is_due = ping_s > 0.0 and now_s - pinged_s > ping_s
             if self.venue.probe and (is_quiet or is_due):

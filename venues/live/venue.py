@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from venues.frames import FrameParser
 from venues.live.missed import Missed
@@ -18,6 +18,51 @@ class Steps(NamedTuple):
     contract: str = ""  # what one contract is of, "" where that is the same for all
 
 
+class Outlet(Protocol):
+    """Where a source puts what it brings."""
+
+    def opened(self) -> None:
+        """The connection stands; frames come from now on."""
+
+    def frame(self, frame: bytes) -> None: ...
+
+    def failed(self, reason: str) -> None:
+        """A request was not answered as it should be; the source goes on."""
+
+    def hole(self, market: str) -> None:
+        """Something of a market was missed, and nobody can say how much."""
+
+
+class Source(Protocol):
+    """Brings the frames of a venue that has no websocket of its own kind.
+
+    Attributes
+    ----------
+    address : str
+        Where it asks, for people: without passwords and keys.
+    resumes : bool
+        After a lost connection it brings what happened meanwhile.
+    """
+
+    @property
+    def address(self) -> str: ...
+
+    @property
+    def resumes(self) -> bool: ...
+
+    def steps(self, name: str) -> Steps | None:
+        """Steps of a market, asked for before any connection; None: there is no such market.
+
+        RestError if there is no answer, LiveError if it can be none.
+        """
+
+    async def bring(self, names: Sequence[str], outlet: Outlet) -> None:
+        """Connect and go on until the connection is over, which is raised.
+
+        ConnectionOverError, OSError and RestError end a connection, and the next one follows.
+        """
+
+
 class Line(NamedTuple):
     """One websocket of a venue, and the messages that subscribe there."""
 
@@ -29,8 +74,8 @@ class Line(NamedTuple):
 class LiveVenue:
     """One venue's public market data, live. `parser_for(name)` reads what it sends.
 
-    Exactly one of `again` and `snapshot` is there: a book's snapshot comes either with each
-    subscription, or by REST.
+    Exactly one of `again`, `snapshot` and `source` is there: a book's snapshot comes with each
+    subscription, by REST, or by itself.
     """
 
     name: str  # of the parser, and of the venue's class
@@ -55,10 +100,13 @@ class LiveVenue:
     audit: Callable[[str], str] | None = None  # path of a snapshot that a book is compared with
     audit_s: float = 0.0  # between audits of a book whose feed proves nothing; 0: none
     missed: Missed | None = None  # how trades that did not come are fetched; None: not at all
+    source: Source | None = None  # brings the frames where no websocket does
+    quotes_only: bool = False  # it has no books: their states are those of its quotes
+    voids: frozenset[str] = frozenset()  # message types that say that blocks are gone
 
     def __post_init__(self) -> None:
-        if (self.again is None) == (self.snapshot is None):
-            raise ValueError(f"{self.name}: one of again and snapshot must be given, and one only")
+        if sum(each is not None for each in (self.again, self.snapshot, self.source)) != 1:
+            raise ValueError(f"{self.name}: one of again, snapshot and source must be given")
         if self.audit_s and self.audit is None:
             raise ValueError(f"{self.name}: audit_s is given, and no path to audit a book with")
 

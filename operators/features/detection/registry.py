@@ -12,11 +12,11 @@ BOOK, TRADES, ORDERS = f"book, {DEPTH} levels", "trades", "orders one by one"
 
 
 def _icebergs(terms: Terms) -> Icebergs:
-    return Icebergs(terms.instruments)
+    return Icebergs(terms.instruments, excluded=terms.instruments.conflated)
 
 
 def _spoofs(terms: Terms) -> Spoofs:
-    return Spoofs(terms.instruments)
+    return Spoofs(terms.instruments, excluded=terms.instruments.conflated)
 
 
 def _shape(terms: Terms) -> BookShape:
@@ -28,7 +28,7 @@ def _hidden(terms: Terms) -> HiddenOrders:
 
 
 _BOTH, _QTY, _QUOTE = (BOOK, TRADES), "instrument's units", "quote units"
-_SNAPSHOT, _LOST = "1 whole snapshot", "the book is not known"
+_SNAPSHOT, _LOST = "1 whole snapshot", "the book is not known, or its feed conflated"
 _NONE = f"{_LOST}, or no iceberg is seen"
 _FEW = f"{_NONE}, or fewer than {ENDED_MIN} have ended"
 _SIZES = f"{_SNAPSHOT}, then {SIZES_MIN} orders near the best"

@@ -2,8 +2,7 @@
 
 from typing import NamedTuple
 
-import numpy as np
-
+from operators.features.flow.rows import mask as mask
 from operators.features.signal import SignalInput
 from schemas.rows import F8, I1, I4, I8, U1
 
@@ -38,12 +37,3 @@ def detector_rows(rows: SignalInput, *, levels: int = 1) -> DetectorRows:
         rows.k, market.kind, market.flags, market.code, market.side, market.price, market.qty,
         market.ts_event_ns, market.ts_recv_ns, flow.event, flow.sign, flow.levels,
     )  # fmt: skip
-
-
-def mask(excluded: U1 | None, n: int) -> U1:
-    """The mask of excluded instruments, none by default. ValueError if it has another shape."""
-    if excluded is None:
-        return np.zeros(n, np.uint8)
-    if excluded.shape != (n,):
-        raise ValueError(f"excluded must be ({n},), was {excluded.shape}")
-    return excluded

@@ -15,11 +15,12 @@ from operators.features.flow.rows import (
     LEVELS,
     FlowFeature,
     FlowRows,
+    mask,
     show,
     show_nothing,
 )
 from operators.features.flow.windows import NEVER, WINDOW_NS, Windows, add, blank_windows, roll
-from schemas.rows import F8, I8
+from schemas.rows import F8, I8, U1
 
 DEPTH = 5  # levels a side
 WEIGHTS = tuple(math.exp(-0.5 * level) for level in range(DEPTH))
@@ -42,6 +43,8 @@ class Depth(FlowFeature[DepthState]):
     ----------
     n_instruments : int
         Rows of the instrument table; `k` counts them from 0.
+    excluded : uint8, shape (instruments,), or None
+        1 for instruments whose feed joins changes: the ofi_level_* are null for ever.
 
     Notes
     -----
@@ -60,8 +63,9 @@ class Depth(FlowFeature[DepthState]):
 
     NAMES = ("imbalance_levels", *(f"ofi_level_{1 + level}" for level in range(DEPTH)))
 
-    def __init__(self, n_instruments: int) -> None:
+    def __init__(self, n_instruments: int, *, excluded: U1 | None = None) -> None:
         self.n_instruments = n_instruments
+        self._excluded = mask(excluded, n_instruments)
 
     def initial(self) -> DepthState:
         n = self.n_instruments
@@ -76,7 +80,7 @@ class Depth(FlowFeature[DepthState]):
                 f"features of the book need {DEPTH} levels a side, the rows have "
                 f"{rows.levels.shape[2]}: give `levels` to flow_input"
             )
-        _walk(state, _WEIGHTS, rows, values, columns)
+        _walk(state, _WEIGHTS, self._excluded, rows, values, columns)
 
 
 @kernel
@@ -90,7 +94,9 @@ def _imbalance(weights: F8, book: F8) -> float:
 
 
 @kernel
-def _walk(memory: DepthState, weights: F8, rows: FlowRows, values: F8, columns: I8) -> None:
+def _walk(
+    memory: DepthState, weights: F8, excluded: U1, rows: FlowRows, values: F8, columns: I8
+) -> None:
     held = memory.held
     for i in range(rows.k.size):
         k = rows.k[i]
@@ -110,7 +116,7 @@ def _walk(memory: DepthState, weights: F8, rows: FlowRows, values: F8, columns: 
                     add(memory.windows, k, level, e)
                 if np.isnan(bid_px + bid_qty + ask_px + ask_qty):
                     since[level] = NEVER
-                elif since[level] == NEVER:
+                elif since[level] == NEVER and not excluded[k]:
                     since[level] = ts_ns
         for level in range(DEPTH):
             warm = since[level] <= ts_ns - WINDOW_NS

@@ -5,9 +5,9 @@ from typing import NamedTuple
 import numpy as np
 
 from operators.arrays import kernel
-from operators.features.flow.rows import TOP, FlowFeature, FlowRows, show, show_nothing
+from operators.features.flow.rows import TOP, FlowFeature, FlowRows, mask, show, show_nothing
 from operators.features.flow.windows import NEVER, WINDOW_NS, Windows, add, blank_windows, roll
-from schemas.rows import F8, I8
+from schemas.rows import F8, I8, U1
 
 
 class OfiState(NamedTuple):
@@ -26,6 +26,8 @@ class Ofi(FlowFeature[OfiState]):
     ----------
     n_instruments : int
         Rows of the instrument table; `k` counts them from 0.
+    excluded : uint8, shape (instruments,), or None
+        1 for instruments whose feed joins changes: null for ever.
 
     Notes
     -----
@@ -40,8 +42,9 @@ class Ofi(FlowFeature[OfiState]):
 
     NAMES = ("ofi_best",)
 
-    def __init__(self, n_instruments: int) -> None:
+    def __init__(self, n_instruments: int, *, excluded: U1 | None = None) -> None:
         self.n_instruments = n_instruments
+        self._excluded = mask(excluded, n_instruments)
 
     def initial(self) -> OfiState:
         n = self.n_instruments
@@ -50,7 +53,7 @@ class Ofi(FlowFeature[OfiState]):
         )
 
     def fill(self, state: OfiState, rows: FlowRows, values: F8, columns: I8) -> None:
-        _walk(state, rows, values, columns)
+        _walk(state, self._excluded, rows, values, columns)
 
 
 @kernel
@@ -77,7 +80,7 @@ def contribution(
 
 
 @kernel
-def _walk(memory: OfiState, rows: FlowRows, values: F8, columns: I8) -> None:
+def _walk(memory: OfiState, excluded: U1, rows: FlowRows, values: F8, columns: I8) -> None:
     held = memory.held
     for i in range(rows.k.size):
         k = rows.k[i]
@@ -94,7 +97,7 @@ def _walk(memory: OfiState, rows: FlowRows, values: F8, columns: I8) -> None:
                 add(memory.windows, k, 0, e)
             if np.isnan(bid_px + bid_qty + ask_px + ask_qty):
                 memory.since_ns[k] = NEVER
-            elif memory.since_ns[k] == NEVER:
+            elif memory.since_ns[k] == NEVER and not excluded[k]:
                 memory.since_ns[k] = ts_ns
         warm = memory.since_ns[k] <= ts_ns - WINDOW_NS
         held[k, 0] = memory.windows.total[k, 0] if warm else np.nan

@@ -21,11 +21,11 @@ def _best_quote(terms: Terms) -> FlowSignal[BestQuoteState]:
 
 
 def _ofi(terms: Terms) -> FlowSignal[OfiState]:
-    return FlowSignal(Ofi(terms.instruments.lane.size))
+    return FlowSignal(Ofi(terms.instruments.lane.size, excluded=terms.instruments.conflated))
 
 
 def _depth(terms: Terms) -> FlowSignal[DepthState]:
-    return FlowSignal(Depth(terms.instruments.lane.size))
+    return FlowSignal(Depth(terms.instruments.lane.size, excluded=terms.instruments.conflated))
 
 
 def _aggressors(terms: Terms) -> FlowSignal[AggressorsState]:
@@ -68,8 +68,8 @@ _VPIN = "Easley, Lopez de Prado, O'Hara 2012"
 _PROFILE = "Steidlmayer, Hawkins 2003"
 _PRACTICE = "practitioners' term, made testable"
 _NO_QUOTE = "no quote with sizes"
-_NO_TOP = "a quote without price or size, and for 10 s after it"
-_NO_LEVEL = "level {} of a side not known, and for 10 s after it"
+_NO_TOP = "a quote without price or size, and for 10 s after it; a conflated feed"
+_NO_LEVEL = "level {} of a side not known, and for 10 s after it; a conflated feed"
 _NEVER = "never"
 _OFI_S = f"{WINDOW_NS // 1_000_000_000} s of quotes with sizes, no break"
 _DEPTH_S = f"{WINDOW_NS // 1_000_000_000} s of books with level {{}}, no break"

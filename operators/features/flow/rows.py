@@ -36,6 +36,15 @@ class FlowBlock(NamedTuple):
     values: F8  # (n, features), C-contiguous; NaN is null
 
 
+def mask(excluded: U1 | None, n: int) -> U1:
+    """The mask of excluded instruments, none by default. ValueError if it has another shape."""
+    if excluded is None:
+        return np.zeros(n, np.uint8)
+    if excluded.shape != (n,):
+        raise ValueError(f"excluded must be ({n},), was {excluded.shape}")
+    return excluded
+
+
 A = TypeVar("A", bound=tuple[object, ...])
 
 

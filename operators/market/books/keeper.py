@@ -74,6 +74,7 @@ class BookFeeds(NamedTuple):
     provable: U1  # (instruments,) 1 where messages can prove that none is missing
     fresh_ns: I8  # (instruments,) silence after which a book is stale
     told: bool  # the feed brings BOOK_STATUS rows of its own, and asks for snapshots
+    bare: U1 | None = None  # (instruments,) 1 where it has quotes only; None: it has books
 
     @classmethod
     def silent(cls, instruments: int) -> "BookFeeds":
@@ -114,7 +115,7 @@ class BookKeeper:
     rows decides nothing, so nobody misses it.
     Told: where the feed brings states itself these are taken over, and ours are added where we
     know of a loss that it cannot see: `lost` then asks for a snapshot. A good word about a book
-    that is not whole here is written as GAP.
+    that is not whole here is written as GAP, but where the feed has quotes only.
     Orders: of a book that comes order by order the messages are kept, and no levels: that it is
     crossed its feed has to say.
     Place: a loss stands before the message that shows it, as no one may use that one; everything
@@ -135,7 +136,7 @@ class BookKeeper:
         self._l2 = L2Books(instruments, feeds.terms, levels_max=levels_max)
         self._known = _Known(
             instruments.base, instruments.n_of_lane, feeds.provable, feeds.fresh_ns, feeds.terms,
-            levels_max, feeds.told,
+            levels_max, feeds.told, np.zeros(n, np.uint8) if feeds.bare is None else feeds.bare,
         )  # fmt: skip
         self._spare = int(instruments.n_of_lane.max(initial=0)) + _ROW_MAKES
 
@@ -197,6 +198,7 @@ class _Known(NamedTuple):
     terms: BookTerms
     levels_max: int
     told: bool
+    bare: U1
 
 
 class _Rows(NamedTuple):
@@ -263,7 +265,7 @@ def _fold(
         if rows.ts_recv_ns[i] > state.lanes[lane].next_ns and not state.lanes[lane].inside:
             _expire(known, table, reasons, state, rows, i, cursor, made)
         if kind == _STATUS:
-            _take_over(state, rows, i, k, out)
+            _take_over(known, state, rows, i, k, out)
         elif kind == _BOOK:
             _take_row(known, table, reasons, state, rows, i, k, out, cursor, made)
     cursor[_AT] = rows.kind.size
@@ -317,12 +319,12 @@ def _expire(
 
 
 @kernel
-def _take_over(state: KeeperState, rows: _Rows, i: int, k: int, out: _Words) -> None:
+def _take_over(known: _Known, state: KeeperState, rows: _Rows, i: int, k: int, out: _Words) -> None:
     """The feed says in which state a book is."""
     mine, book, said = state.books[k], state.l2.books[k], int(rows.code[i])
     if said in (_GAP_STATE, _RESYNC_STATE, _CHECKSUM_STATE, _HALTED):
         lose(book, rows.reason[i])
-    elif said in (_SYNCED, _UNPROVABLE) and not book.synced:
+    elif said in (_SYNCED, _UNPROVABLE) and not book.synced and not known.bare[k]:
         said = _GAP_STATE
         out.code[i] = said
         if rows.reason[i] == 0:  # else it tells of something else beside the state

@@ -57,6 +57,7 @@ class BookReason(IntEnum):
     RESTARTED = 240, "the program was restarted inside a message"
     CLOCK_JUMP = 241, "this computer's clock was set; the book is as it was before"
     EVICTED = 242, "levels were dropped for want of room; the book is as it was before"
+    REORGANISED = 243, "the chain replaced blocks that were read; what they said is void"
 
 
 class OrderAction(IntEnum):

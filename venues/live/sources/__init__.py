@@ -1,0 +1,1 @@
+"""Sources: what brings the frames of venues that no websocket session of ours reads."""
