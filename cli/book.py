@@ -105,13 +105,14 @@ def _show(found: FileReport | Refusal, out: Console) -> None:
         soft_wrap=True,
     )  # fmt: skip
     for other in found.against:
-        out.print(f"  with the quotes of {other}", style="dim", soft_wrap=True)
+        out.print(f"  compared with {other}", style="dim", soft_wrap=True)
     out.print(Padding(_checks(found), (0, 0, 1, 2), expand=False))
     out.print(Padding(_streams(found), (0, 0, 1, 2), expand=False))
     if found.books:
         out.print(Padding(_books(found), (0, 0, 1, 2), expand=False))
     for count in sorted(found.counts, key=lambda one: -one.n)[:REASONS_SHOWN]:
-        out.print(Padding(Text(_said(count), style="dim"), (0, 0, 0, 2), expand=False))
+        what = "frames" if found.frames else "rows"
+        out.print(Padding(Text(_said(count, what), style="dim"), (0, 0, 0, 2), expand=False))
     _and_more(len(found.counts) - REASONS_SHOWN, "reasons", out)
     out.print()
 
@@ -185,9 +186,9 @@ def _and_more(n: int, what: str, out: Console) -> None:
         out.print(f"  and {n} more {what}; --json has all", style="dim")
 
 
-def _said(count: Count) -> str:
+def _said(count: Count, each: str) -> str:
     """Why frames or elements became no rows, and where the first of them are."""
-    what = "elements refused" if count.what == "refused" else f"frames {count.what}"
+    what = "elements refused" if count.what == "refused" else f"{each} {count.what}"
     places = ", ".join(said(place) for place in count.first[:PLACES_SHOWN])
     more = " ..." if places and count.n > PLACES_SHOWN else ""
     return f"{count.n:,} {what}: {count.reason}" + (f" - {places}{more}" if places else "")

@@ -40,9 +40,10 @@ from schemas.reasons import Reason
 from schemas.topics import TOPICS
 from venues.frames.registry import PARSERS, RELAYED
 from venues.frames.venue import MessageType, Use
-from venues.tape.layouts import LAYOUTS
+from venues.tape.layouts import FOR_BOOKS, LAYOUTS, Layout
+from venues.tape.orders import ORDER_FEEDS
 from venues.venue_classes import VENUES
-from venues.verify import TOLERANCES, Match, tolerance_of
+from venues.verify import TOLERANCES, Beside, Match, tolerance_of
 
 HOUSE = Path(__file__).resolve().parents[1]
 FOLDER = Path("docs/reference")
@@ -167,10 +168,7 @@ def tapes_page() -> str:
         "time goes to quarantine.",
     ]
     for layout in LAYOUTS:
-        lines += ["", f"## {layout.name}", ""]
-        lines += [_row("column", "type", "needed"), _row("---", "---", "---")]
-        lines += [_row(f"`{name}`", kind, "yes") for name, kind in layout.columns.items()]
-        lines += [_row(f"`{name}`", kind, "no") for name, kind in layout.optional.items()]
+        lines += _layout(layout)
     lines += [
         "",
         "## Venues",
@@ -178,7 +176,31 @@ def tapes_page() -> str:
         "`venue` is one of these; `venues/venue_classes.py` says what is",
     ]
     lines += ["assumed of each:", "", ", ".join(f"`{name}`" for name in sorted(VENUES)) + "."]
+    lines += [
+        "",
+        "## Evidence about books",
+        "",
+        "`trifecta book` also reads tapes of single orders, and a venue's own snapshots to compare",
+        "a book with; a desk runs on neither. `action` is a word of the venue:",
+        "",
+        _row("venue", "feed", "words", "leave the book"),
+        _row("---", "---", "---", "---"),
+    ]
+    for name, feed in ORDER_FEEDS.items():
+        used = ", ".join(f"`{word}` {action.name}" for word, action in feed.words.items())
+        left = "; ".join(f"`{word}`: {why}" for word, why in feed.unused.items())
+        lines.append(_row(name, feed.title, used, left))
+    lines += ["", "Snapshots have level 0, the best, and more in the same way."]
+    for layout in FOR_BOOKS:
+        lines += _layout(layout)
     return _page("venues/tape/layouts.py", lines)
+
+
+def _layout(layout: Layout) -> list[str]:
+    made = ["", f"## {layout.name}", "", _row("column", "type", "needed")]
+    made += [_row("---", "---", "---")]
+    made += [_row(f"`{name}`", kind, "yes") for name, kind in layout.columns.items()]
+    return made + [_row(f"`{name}`", kind, "no") for name, kind in layout.optional.items()]
 
 
 def venues_page() -> str:
@@ -386,23 +408,27 @@ def _tolerances() -> list[str]:
         "",
         "How the venue's own best bid and ask are laid beside the rebuilt book, how much of that",
         "must agree, and after how many of its messages the book may be crossed. Sequences and",
-        "checksums have no tolerance.",
+        "checksums have no tolerance. A file of the venue's snapshots is laid beside the book of a",
+        "tape as its column says, and as much of it must agree.",
         "",
-        "| venue | quotes are compared | in | at least | crossed at most | because |",
-        "| --- | --- | --- | ---: | ---: | --- |",
+        "| venue | quotes are compared | snapshots | in | at least | crossed at most | because |",
+        "| --- | --- | --- | --- | ---: | ---: | --- |",
     ]
     others = tolerance_of("")
     named = {name: rule for name, rule in TOLERANCES.items() if rule is not others}
     for name, rule in (*named.items(), ("all others", others)):
+        beside = "" if rule.beside is Beside.NONE else rule.beside.value
         least, compares = f"{100 * rule.agree_min:g} %", rule.compares
-        if rule.match is Match.NONE:
+        if rule.beside is Beside.ROW:
+            compares = "price and size"
+        elif rule.match is Match.NONE:
             least = compares = ""
         if rule.after_s:
             least += f" after {rule.after_s // 60} min"
         if rule.settle_changes:
             least += f", but for {rule.settle_changes} changes after a snapshot"
         crossed = f"{100 * rule.crossed_max:g} %" if rule.crossed_max else "never"
-        lines.append(_row(name, rule.match.value, compares, least, crossed, rule.why))
+        lines.append(_row(name, rule.match.value, beside, compares, least, crossed, rule.why))
     return lines
 
 

@@ -35,7 +35,8 @@ def book(
         list[Path],
         typer.Argument(
             metavar="FILE...",
-            help="Recorded frames (.jsonl.zst), or tapes of books and their quotes (.parquet).",
+            help="Recorded frames (.jsonl.zst), or tapes of books and orders, and their quotes "
+            "and snapshots (.parquet).",
             show_default=False,
         ),
     ],
@@ -43,7 +44,8 @@ def book(
 ) -> None:
     """Rebuild the books of recordings and check that they are what the venue showed.
 
-    The quotes of a tape have its name and lie beside its folder, in quotes/, or are given too.
+    The quotes of a tape have its name and lie beside its folder, in quotes/, or are given too, and
+    so do the venue's own snapshots, in book_snapshots/.
     """
     from cli.errors import told
 

@@ -73,12 +73,24 @@ LAYOUTS = (
 )  # fmt: skip
 SUPPORTED = ", ".join(layout.name for layout in LAYOUTS)
 
+# Layouts that `trifecta book` reads: what the desk runs on has no single orders.
+ORDERS = Layout(
+    "orders_l3", Kind.BOOK, frozenset({"action", "order_id"}),
+    {**_KEY, "action": TEXT, "side": WHOLE, "price": NUMBER, "size": NUMBER, "order_id": TEXT},
+    {"seq": WHOLE, "recv_ns": TIME}, (), (),
+)  # fmt: skip
+SNAPSHOTS = Layout(
+    "book_snapshots", Kind.BOOK, frozenset({"bid_px_0", "ask_px_0"}),
+    {**_KEY, **dict.fromkeys(("bid_px_0", "bid_sz_0", "ask_px_0", "ask_sz_0"), NUMBER)},
+    {}, (), (),
+)  # fmt: skip
+FOR_BOOKS = (ORDERS, SNAPSHOTS)
+
 # Layouts that are known but have no rows in the log yet, by columns that only they have.
 REFUSED = {
     "options": {"strike", "right"},
     "futures_chain": {"underlying", "volume_usd"},
-    "orders_l3": {"action", "order_id"},
-    "book_snapshots": {"bid_px_0", "ask_px_0"},
+    **{layout.name: set(layout.marks) for layout in FOR_BOOKS},
     "etf_flows": {"fund", "net_flow_usd_m"},
     "macro_calendar": {"event", "importance"},
     "event_contracts": {"question", "outcome"},
@@ -98,10 +110,28 @@ def layout_of(path: Path, schema: pa.Schema) -> Layout:
     found = set(schema.names)
     for name, marks in REFUSED.items():
         if marks <= found:
-            raise TapeError(
-                f"the layout {name} is not supported", str(path), f"Supported are {SUPPORTED}"
-            )
+            todo = f"Supported are {SUPPORTED}"
+            if name in (layout.name for layout in FOR_BOOKS):
+                todo = f"`trifecta book` rebuilds and verifies it. A desk runs on {SUPPORTED}"
+            raise TapeError(f"the layout {name} is not supported", str(path), todo)
     layout = next((one for one in LAYOUTS if one.marks <= found), None) or _nearest(path, found)
+    check_columns(path, schema, layout)
+    return layout
+
+
+def book_layout_of(path: Path, schema: pa.Schema) -> Layout:
+    """As `layout_of`, with the layouts that only `trifecta book` reads."""
+    found = set(schema.names)
+    layout = next((one for one in FOR_BOOKS if one.marks <= found), None)
+    if layout is None:
+        return layout_of(path, schema)
+    check_columns(path, schema, layout)
+    return layout
+
+
+def check_columns(path: Path, schema: pa.Schema, layout: Layout) -> None:
+    """TapeError if a column that the layout needs is missing, or one has a wrong type."""
+    found = set(schema.names)
     missing = [name for name in layout.columns if name not in found]
     if missing:
         raise TapeError(
@@ -119,7 +149,6 @@ def layout_of(path: Path, schema: pa.Schema) -> Layout:
                 str(path),
                 f"Write the column as {wanted}",
             )
-    return layout
 
 
 def _nearest(path: Path, found: set[str]) -> Layout:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from venues.frames.venue import Venue
 from venues.verify.evidence import Evidence, checks_of
 from venues.verify.quotes import ByNumber, ByOrder, Quotes, Tops, matcher
 from venues.verify.rebuilt import RebuiltBook
-from venues.verify.report import BookReport, Place
+from venues.verify.report import BookReport, Place, utc_ms
 from venues.verify.tolerance import Tolerance, tolerance_of
 
 CHUNK_ROWS = 32_768  # rows that books take at once
@@ -276,12 +275,6 @@ def said(place: Place) -> str:
     if not place.ts_recv_ns:
         return f"line {place.line:,}"
     return f"line {place.line:,} ({utc_ms(place.ts_recv_ns)})"
-
-
-def utc_ms(ts_ns: int) -> str:
-    """A time to the millisecond, UTC."""
-    seconds, ms = divmod(ts_ns // 1_000_000, 1_000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S}.{ms:03}"
 
 
 def _is_chained(book: Book, judged: Judged) -> bool:

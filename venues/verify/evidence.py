@@ -1,13 +1,37 @@
 """What was counted while a book was rebuilt, and the checks that follow from it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from venues.frames.registry import PARSERS
 from venues.frames.venue import Proof
 from venues.verify.quotes import Agreement, Difference
-from venues.verify.report import BookReport, Check, Outcome
-from venues.verify.tolerance import Match, Tolerance, tolerance_of
+from venues.verify.report import BookReport, Check, Outcome, utc_ms
+from venues.verify.tolerance import Beside, Match, Tolerance, tolerance_of
+
+Terms = tuple[Proof, Tolerance]
+
+
+@dataclass
+class Shown:
+    """What a file of the venue's snapshots said of a book."""
+
+    rows: int = 0  # snapshots of this book in the file
+    levels: int = 0  # compared, where all levels are
+    revealed: int = 0  # levels that came into view, taken as they were shown
+    outside: int = 0  # snapshots after the tape's last message
+    agreement: Agreement = field(default_factory=Agreement)
+    first: str = ""  # the first that differs, and how
+
+
+@dataclass
+class Named:
+    """Rows about orders that must be known by then."""
+
+    is_asked: bool = False  # of a tape of orders
+    rows: int = 0
+    unknown: int = 0  # of these, and orders that were added twice
+    has_opening: bool = False  # the orders that were open at the start are known
 
 
 @dataclass
@@ -26,10 +50,14 @@ class Evidence:
     audits_failed: int = 0
     synced: int = 0  # messages after which the book could be used
     crossed: int = 0
+    auction: int = 0  # of these, where the orders of an auction cross
     outside: int = 0
     first_fault: str = ""
     quotes: int = 0
     agreement: Agreement = field(default_factory=Agreement)
+    shown: Shown = field(default_factory=Shown)
+    named: Named = field(default_factory=Named)
+    unproven: str = ""  # why numbers prove nothing, where the feed does not say it
 
     def fault(self, what: str) -> None:
         self.first_fault = self.first_fault or what
@@ -46,14 +74,21 @@ def total(each: Sequence[Evidence]) -> Evidence:
         for name in _COUNTS:
             setattr(made, name, getattr(made, name) + getattr(one, name))
         made.fault(one.first_fault)
-        for name in _COMPARED:
-            setattr(
-                made.agreement, name, getattr(made.agreement, name) + getattr(one.agreement, name)
-            )
-        made.agreement.first_difference = (
-            made.agreement.first_difference or one.agreement.first_difference
-        )
+        made.unproven = made.unproven or one.unproven
+        _add(made.agreement, one.agreement)
+        _add(made.shown.agreement, one.shown.agreement)
+        for name in ("rows", "levels", "revealed", "outside"):
+            setattr(made.shown, name, getattr(made.shown, name) + getattr(one.shown, name))
+        made.shown.first = made.shown.first or one.shown.first
+        for name in ("is_asked", "rows", "unknown", "has_opening"):
+            setattr(made.named, name, getattr(made.named, name) + getattr(one.named, name))
     return made
+
+
+def _add(made: Agreement, one: Agreement) -> None:
+    for name in _COMPARED:
+        setattr(made, name, getattr(made, name) + getattr(one, name))
+    made.first_difference = made.first_difference or one.first_difference
 
 
 def checks_of(found: Evidence, proof: Proof, rule: Tolerance) -> tuple[Check, ...]:
@@ -62,20 +97,27 @@ def checks_of(found: Evidence, proof: Proof, rule: Tolerance) -> tuple[Check, ..
         _sequence(found, proof),
         _checksums(found, proof),
         _quotes(found, rule),
-        _snapshots(found),
+        _beside(found.shown, rule) if found.shown.rows else _snapshots(found),
+        *([_orders(found.named)] if found.named.is_asked else []),
         _crossings(found, rule),
     )
 
 
 def checks_of_venues(
-    evidence: Mapping[str, Sequence[Evidence]], books: Mapping[str, Sequence[BookReport]]
+    evidence: Mapping[str, Sequence[Evidence]],
+    books: Mapping[str, Sequence[BookReport]],
+    terms: Callable[[str], Terms] = lambda name: (PARSERS[name].venue.proof, tolerance_of(name)),
 ) -> tuple[Check, ...]:
     """The checks of a file with the books of one venue or more, by the venue's name.
+
+    `terms` says what a venue can prove, and what it is allowed; without it those of its frames.
 
     A book that failed fails the file; one that passed is enough otherwise. Of several venues the
     worst speaks, by its name.
     """
-    each = {name: _of_venue(name, evidence[name], books[name]) for name in books if books[name]}
+    each = {
+        name: _of_venue(terms(name), evidence[name], books[name]) for name in books if books[name]
+    }
     if not each:
         proof, rule = Proof(), tolerance_of("")
         return checks_of(Evidence(), proof, rule)
@@ -90,11 +132,11 @@ def checks_of_venues(
 
 
 def _of_venue(
-    name: str, evidence: Sequence[Evidence], books: Sequence[BookReport]
+    terms: Terms, evidence: Sequence[Evidence], books: Sequence[BookReport]
 ) -> tuple[Check, ...]:
     """The words are those of all books together, the outcome is that of the worst."""
     made = []
-    together = checks_of(total(evidence), PARSERS[name].venue.proof, tolerance_of(name))
+    together = checks_of(total(evidence), *terms)
     for k, check in enumerate(together):
         found = {book.checks[k].outcome for book in books}
         outcome = next(one for one in _WORST_FIRST if one in found)
@@ -104,7 +146,8 @@ def _of_venue(
 
 _COUNTS = (
     "snapshots", "chained", "unnumbered", "without_base", "gaps", "unreadable", "checksums",
-    "checksum_fails", "audits", "audits_failed", "synced", "crossed", "outside", "quotes",
+    "checksum_fails", "audits", "audits_failed", "synced", "crossed", "auction", "outside",
+    "quotes",
 )  # fmt: skip
 _COMPARED = ("compared", "equal", "early", "unsynced", "late", "settling")
 _WORST_FIRST = (Outcome.FAILED, Outcome.PASSED, Outcome.UNVERIFIED)
@@ -133,6 +176,8 @@ def _no_sequence(found: Evidence, proof: Proof) -> str:
         return f"the file lacks a snapshot for {changes}"
     if not found.unnumbered and not found.chained and not found.checksums:
         return "only snapshots" if found.snapshots else "no message about a book"
+    if found.unproven:
+        return f"{found.unproven}: a lost message cannot be seen"
     if proof.sequence:
         return "messages here have no such numbers"
     if proof.provable:
@@ -185,28 +230,85 @@ def _snapshots(found: Evidence) -> Check:
         says = f"{_n(found.audits, 'further snapshot')} show the book"
         return Check("snapshots", Outcome.PASSED, says, found.audits, good)
     says = "no further snapshot has the number of a message"
+    if found.named.is_asked:
+        says = "no file of the venue's snapshots"
     return Check("snapshots", Outcome.UNVERIFIED, says)
 
 
+def _beside(found: Shown, rule: Tolerance) -> Check:
+    """Snapshots of a file of their own."""
+    told = found.agreement
+    if rule.beside is Beside.NONE:
+        return Check("snapshots", Outcome.UNVERIFIED, Beside.NONE.value)
+    if not told.compared:
+        return Check("snapshots", Outcome.UNVERIFIED, _not_compared(found))
+    levels = rule.beside is Beside.ROW
+    says = f"{told.equal:,} of {_n(told.compared, 'snapshot')} "
+    says += f"after the first show the book, {_n(found.levels, 'level')}" if levels else ""
+    says += "" if levels else "agree in best prices"
+    if rule.agree_min < 1.0:
+        says += f" ({_percent(told.share)}, at least {_percent(rule.agree_min)} needed"
+        says += f" after {rule.after_s // 60} min)" if rule.after_s else ")"
+    if found.revealed:
+        says += f"; {_n(found.revealed, 'level')} taken as shown when they came into view"
+    if found.outside:
+        says += f"; {found.outside:,} after the tape's end"
+    if told.unsynced:
+        says += f"; {told.unsynced:,} while the book was lost"
+    if told.share >= rule.agree_min and not (levels and found.first):
+        return Check("snapshots", Outcome.PASSED, says, told.compared, told.equal)
+    first = found.first
+    if told.first_difference is not None:
+        at = utc_ms(told.first_difference.ts_recv_ns)
+        first = f"book at {at} {_difference(told.first_difference, 'snapshot')}"
+    return Check("snapshots", Outcome.FAILED, f"{says}; first: {first}", told.compared, told.equal)
+
+
+def _not_compared(found: Shown) -> str:
+    told = found.agreement
+    if told.early or found.outside:
+        says = f"{_n(told.early, 'snapshot')} before the book has settled"
+        return f"{says}, {found.outside:,} after the tape's end"
+    return f"the book was never usable beside one of {_n(found.rows, 'snapshot')}"
+
+
+def _orders(found: Named) -> Check:
+    good = max(found.rows - found.unknown, 0)
+    if not found.has_opening:
+        says = "the opening book is not in the file"
+        says += f": {_n(found.unknown, 'row')} name none of those open" if found.unknown else ""
+        return Check("orders", Outcome.UNVERIFIED, says, found.rows, good)
+    if not found.rows:
+        return Check("orders", Outcome.UNVERIFIED, "no order was changed or deleted")
+    if found.unknown:
+        says = f"{_n(found.unknown, 'row')} change or delete an order that is not open, or add one "
+        says += f"twice; {_n(found.rows, 'row')} change or delete one"
+        return Check("orders", Outcome.FAILED, says, found.rows, good)
+    says = f"{_n(found.rows, 'row')} change or delete an order, each a known one"
+    return Check("orders", Outcome.PASSED, says, found.rows, good)
+
+
 def _crossings(found: Evidence, rule: Tolerance) -> Check:
-    good = found.synced - found.crossed
+    crossed = found.crossed - found.auction
+    good = found.synced - crossed
     if not found.synced:
         return Check("crossings", Outcome.UNVERIFIED, "the book was never usable")
-    if not found.crossed:
+    if not crossed:
         says = f"never in {_n(found.synced, 'message')}"
+        says += f", but for {found.auction:,} of an auction" if found.auction else ""
         return Check("crossings", Outcome.PASSED, says, found.synced, good)
-    share = found.crossed / found.synced
-    says = f"after {found.crossed:,} of {_n(found.synced, 'message')}"
+    share = crossed / found.synced
+    says = f"after {crossed:,} of {_n(found.synced, 'message')}"
     if rule.crossed_max:
         says += f" ({_percent(share)}, at most {_percent(rule.crossed_max)} allowed)"
     outcome = Outcome.PASSED if share <= rule.crossed_max else Outcome.FAILED
     return Check("crossings", outcome, says, found.synced, good)
 
 
-def _difference(found: Difference) -> str:
+def _difference(found: Difference, other: str = "quote") -> str:
     book, quote = (f"{b:g} x {bq:g} / {a:g} x {aq:g}" for b, bq, a, aq in (found.book, found.quote))
     where = f"message {found.number} " if found.number >= 0 else ""
-    return f"{where}book {book}, quote {quote}"
+    return f"{where}book {book}, {other} {quote}"
 
 
 def _n(n: int, what: str) -> str:

@@ -5,8 +5,9 @@ import math
 import numpy as np
 
 from operators.market.books.l2 import BookTopRows, L2Books
-from operators.market.books.l2_state import BookTerms, covered, levels
+from operators.market.books.l2_state import BookTerms, covered, key_of, levels
 from operators.market.books.l3 import L3Books, OrderTopRows
+from operators.market.books.l3_state import NOBODY, USED, L3State, order_levels, order_of
 from operators.market.books.sides import ASK, BID
 from operators.market.books.words import BookReason, BookState
 from schemas.instruments import Instrument, InstrumentKind, InstrumentTable
@@ -15,6 +16,8 @@ from schemas.rows import I8, U1, MarketRows, empty
 from venues.frames.orders import order_rows
 from venues.frames.parsed import Book
 from venues.verify.quotes import Tops
+
+_COUNTS = ("evicted", "ghosts", "unknown", "repeated")  # of OrderTopRows
 
 
 class RebuiltBook:
@@ -39,7 +42,8 @@ class RebuiltBook:
         self.crossed_at_end = False
         self.held = 0  # levels, or open orders, at the end
         self._since = 0  # changes since the last snapshot
-        self.evicted = self.ghosts = self.unknown = 0
+        self.evicted = self.ghosts = self.unknown = self.repeated = 0
+        self._lost = (0, 0, 0, 0)  # these, of orders before the book was lost
         self._table = _table_of(name)
         one = np.ones(1, np.int64)
         self._terms = BookTerms(np.zeros(1, np.int64), one if cut_snapshots else 0 * one)
@@ -60,8 +64,11 @@ class RebuiltBook:
             self._l3, orders = self._orders.step(self._l3, order_rows(rows))
             tops = _of_orders(orders)
             if orders.seq.size:
-                self.held, self.evicted = int(orders.n_orders[-1]), int(orders.evicted[-1])
-                self.ghosts, self.unknown = int(orders.ghosts[-1]), int(orders.unknown[-1])
+                self.held = int(orders.n_orders[-1])
+                self.evicted, self.ghosts, self.unknown, self.repeated = (
+                    before + int(getattr(orders, name)[-1])
+                    for before, name in zip(self._lost, _COUNTS, strict=True)
+                )
         elif self._l2 is not None:
             self._l2, made = self._levels.step(self._l2, rows)
             tops = tops_of(made)
@@ -97,6 +104,29 @@ class RebuiltBook:
                 return False
         return True
 
+    def best_orders(self, side: int, n: int) -> list[tuple[float, float]]:
+        """Price and quantity of the best `n` levels of a book of orders; `side` is a Side."""
+        price, qty, n_orders = np.empty((3, n))
+        found = order_levels(self._open_orders, _row_of(side), price, qty, n_orders)
+        return list(zip(price[:found].tolist(), qty[:found].tolist(), strict=True))
+
+    def knows(self, order_id: int) -> bool:
+        """Whether an order is open, or has been deleted lately."""
+        return order_of(self._open_orders, 0, order_id) != NOBODY
+
+    def orders_at(self, side: int, price: float) -> list[int]:
+        """Ids of the open orders of one level, in no order. Looks at every order."""
+        orders, s = self._open_orders.orders, _row_of(side)
+        here = (orders.s == s) & (orders.dead == 0) & (orders.key == key_of(price, s))
+        here[self._open_orders.counts[USED] :] = False
+        return [int(one) for one in orders.order_id[here]]
+
+    @property
+    def _open_orders(self) -> L3State:
+        if self._l3 is None:
+            raise ValueError("a book of levels has no orders")
+        return self._l3
+
     def _count_since(self, snapshot: U1) -> I8:
         place = np.arange(snapshot.size)
         last = np.maximum.accumulate(np.where(snapshot == 1, place, -1 - self._since))
@@ -109,10 +139,15 @@ class RebuiltBook:
         if self._l2 is None:
             self._orders = L3Books(self._table.arrays())
             self._l3 = self._orders.initial()
+            self._lost = (self.evicted, self.ghosts, self.unknown, self.repeated)
             return
         row = empty(MarketRows, 1)
         row.kind[:], row.code[:], row.reason[:] = Kind.BOOK_STATUS, state, reason
         self._l2, _ = self._levels.step(self._l2, row)
+
+
+def _row_of(side: int) -> int:
+    return BID if side > 0 else ASK
 
 
 def tops_of(rows: BookTopRows) -> Tops:

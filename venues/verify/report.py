@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import StrEnum
 
-# In the order of the report.
-CHECKS = ("accounts", "sequence", "checksums", "quotes", "snapshots", "crossings")
+# In the order of the report; orders only of a tape of orders.
+CHECKS = ("accounts", "sequence", "checksums", "quotes", "snapshots", "orders", "crossings")
 
 
 class Outcome(StrEnum):
@@ -120,3 +121,9 @@ def outcome_of(checks: Iterable[Check]) -> Outcome:
     if any(one.outcome is Outcome.PASSED and one.proves for one in found):
         return Outcome.PASSED
     return Outcome.UNVERIFIED
+
+
+def utc_ms(ts_ns: int) -> str:
+    """A time to the millisecond, UTC."""
+    seconds, ms = divmod(ts_ns // 1_000_000, 1_000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S}.{ms:03}"

@@ -17,13 +17,14 @@ from venues.frames.sequence import Chain, Verdict, judge
 from venues.frames.venue import Venue
 from venues.tape import TapeError, TapeFeed, open_tapes
 from venues.tape.columns import Mask, batches, integers, open_parquet
-from venues.tape.layouts import layout_of
+from venues.tape.layouts import SNAPSHOTS, book_layout_of
 from venues.verify.books import Rebuilding, by_key, quotes_of
 from venues.verify.evidence import checks_of_venues
 from venues.verify.quotes import Agreement, ByNumber, Quotes, Tops
 from venues.verify.rebuilt import RebuiltBook, tops_of
 from venues.verify.report import Check, FileReport, Outcome, StreamReport
-from venues.verify.tolerance import Match, tolerance_of
+from venues.verify.snapshots import ByTime, snapshots_of
+from venues.verify.tolerance import Beside, Match, tolerance_of
 
 CHUNK_ROWS = 65_536
 
@@ -33,11 +34,15 @@ Market = tuple[str, str]  # venue, symbol
 
 def layout_name(path: Path) -> str:
     """The layout of a Parquet file by its columns; TapeError if none fits."""
-    return layout_of(path, open_parquet(path).schema_arrow).name
+    return book_layout_of(path, open_parquet(path).schema_arrow).name
 
 
 def verify_tape(
-    path: Path, quotes: Path | None = None, progress: Progress = lambda rows: None
+    path: Path,
+    quotes: Path | None = None,
+    progress: Progress = lambda rows: None,
+    *,
+    snapshots: Path | None = None,
 ) -> FileReport:
     """Read a tape of layout `book` once and say what holds.
 
@@ -47,6 +52,8 @@ def verify_tape(
     quotes : Path, optional
         A tape of layout `quotes` whose column `seq` has the numbers of the venue's book.
     progress : callable
+    snapshots : Path, optional
+        A file of layout `book_snapshots` of the same markets.
 
     Notes
     -----
@@ -60,6 +67,12 @@ def verify_tape(
     NoParserError
         The tape is of a venue that is not listed.
     """
+    if layout_name(path) == SNAPSHOTS.name:
+        raise TapeError(
+            "it holds snapshots, which show what a book was like and are none themselves",
+            str(path),
+            "Give the tape of the same market's orders (orders_l3) or book too, of the same period",
+        )
     feed = open_tapes([path])
     kind = feed.description[0].kind
     if kind != "book":
@@ -67,7 +80,7 @@ def verify_tape(
     for one in feed.table.instruments:
         if one.venue not in PARSERS:
             raise NoParserError(one.venue)
-    tape = _Tape(path, feed, quotes)
+    tape = _Tape(path, feed, quotes, snapshots)
     for rows in feed.read(0, CHUNK_ROWS):
         tape.add(rows)
         progress(rows.seq.size)
@@ -96,6 +109,7 @@ class _Market:
     venue: Venue
     one: Rebuilding
     compares: ByNumber | None
+    by_time: ByTime | None = None
     chain: Chain = field(default_factory=Chain)
 
 
@@ -120,14 +134,18 @@ class _Sums:
 
 
 class _Tape:
-    def __init__(self, path: Path, feed: TapeFeed, quotes: Path | None) -> None:
-        self._path, self._quotes_path = path, quotes
+    def __init__(
+        self, path: Path, feed: TapeFeed, quotes: Path | None, snapshots: Path | None
+    ) -> None:
+        self._path = path
+        self._against = tuple(str(one) for one in (quotes, snapshots) if one)
         self._numbers = _Numbers(path)
         self._quotes = _QuoteTape(quotes) if quotes else None
         self._message, self._inside = _Message(), False
         self._sums: dict[str, _Sums] = {}
         self._markets = {
-            (one.lane, one.symbol): _market(one.venue, one.name) for one in feed.table.instruments
+            (one.lane, one.symbol): _market(one.venue, one.name, snapshots)
+            for one in feed.table.instruments
         }
 
     def add(self, rows: MarketRows) -> None:
@@ -163,6 +181,8 @@ class _Tape:
         for market in self._markets.values():
             if market.compares is not None:
                 market.one.evidence.agreement = market.compares.finish()
+            if market.by_time is not None:
+                market.one.evidence.shown = market.by_time.finish()
         by_venue: dict[str, list[Rebuilding]] = {}
         for market in self._markets.values():
             by_venue.setdefault(market.venue.name, []).append(market.one)
@@ -178,7 +198,7 @@ class _Tape:
             streams=tuple(_stream(name, sums) for name, sums in self._sums.items()),
             books=tuple(report for each in books.values() for report in each),
             checks=(self._accounts(n_rows), *checks_of_venues(evidence, books)),
-            against=(str(self._quotes_path),) if self._quotes_path else (),
+            against=self._against,
         )
 
     def _open(self, rows: MarketRows, at: int, prev: int) -> _Market | None:
@@ -240,6 +260,9 @@ class _Tape:
             tops = market.one.book.step(mine)
             if market.compares is not None:
                 market.compares.add(tops, empty(Quotes))
+            if market.by_time is not None:
+                ends = np.flatnonzero(mine.flags & np.uint8(Flag.MSG_LAST))
+                market.by_time.add(tops, mine.ts_event_ns[ends])
 
     def _compare(self, quotes: Iterator[tuple[Market, Quotes]]) -> None:
         found = {(m.venue.name, m.one.symbol): m for m in self._markets.values()}
@@ -302,7 +325,7 @@ class _QuoteTape:
                 yield self._names[int(mine.lane[0]), int(mine.symbol[0])], quotes_of(mine)
 
 
-def _market(venue: str, name: str) -> _Market:
+def _market(venue: str, name: str, snapshots: Path | None) -> _Market:
     rule = tolerance_of(venue)
     rebuilt = RebuiltBook(
         name, by_order=False, begins_empty=False, cut_snapshots=rule.cut_snapshots
@@ -310,7 +333,13 @@ def _market(venue: str, name: str) -> _Market:
     compares = None
     if rule.match is Match.NUMBER:
         compares = ByNumber(sizes=rule.sizes, settle_changes=rule.settle_changes)
-    return _Market(PARSERS[venue].venue, Rebuilding(name, rebuilt), compares)
+    made = _Market(PARSERS[venue].venue, Rebuilding(name, rebuilt), compares)
+    if snapshots is not None and rule.beside is Beside.TIME:
+        made.by_time = ByTime(snapshots_of(snapshots, (venue, name)), rule)
+    elif snapshots is not None:
+        each = snapshots_of(snapshots, (venue, name))
+        made.one.evidence.shown.rows = sum(one.row.size for one in each)
+    return made
 
 
 def _spans(starts: list[int], n: int) -> Iterator[tuple[int, int]]:
