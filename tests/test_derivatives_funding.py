@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from operators.features.derivatives.funding import HALF_LIFE, RATES_MIN, Funding
+from operators.features.derivatives.funding import Funding
 from operators.features.derivatives.positioning import SLOTS, STRETCHED, Positioning
+from operators.features.derivatives.rates import HALF_LIFE, RATES_MIN
 from operators.features.scores import blank_scores, fade_of, score
 from schemas.instruments import InstrumentKind
 from schemas.kinds import Kind
@@ -29,6 +30,7 @@ from tests.derivative_cases import (
     table,
 )
 
+HOURS_8 = 28_800.0  # s
 LINEAR, INVERSE = InstrumentKind.LINEAR, InstrumentKind.INVERSE
 TABLE = table(market_of(0), market_of(1, LINEAR), market_of(2, INVERSE, contract_size="100"))
 
@@ -108,11 +110,87 @@ def test_rate_is_scaled_to_eight_hours() -> None:
     np.testing.assert_allclose(found, [1e-4, 8e-4, 8e-4, 8e-4], rtol=1e-12)
 
 
+def z_of(*given: dict[str, Any]) -> F8:
+    return run(TABLE, Funding(TABLE.arrays()), rows(*given))["funding_z"]
+
+
+def settlements(rates: F8, late_s: F8 | float = 0.0) -> list[dict[str, Any]]:
+    """One row per 8 h, so many seconds behind the hour."""
+    at = HOURS_8 * np.arange(1, rates.size + 1) + late_s
+    return [funding(rate, at=s) for rate, s in zip(rates.tolist(), at.tolist(), strict=True)]
+
+
 def test_funding_z_against_all_rates_before() -> None:
     rates = np.random.default_rng(3).normal(1e-4, 5e-5, 60)
-    found = run(TABLE, Funding(TABLE.arrays()), rows(*(funding(rate) for rate in rates)))
     expected = z_by_hand(rates, HALF_LIFE, RATES_MIN)
-    np.testing.assert_allclose(found["funding_z"], expected, rtol=1e-8)
+    np.testing.assert_allclose(z_of(*settlements(rates)), expected, rtol=1e-8)
+
+
+def test_settlements_may_be_stamped_beside_the_hour() -> None:
+    random = np.random.default_rng(8)
+    rates, late_s = random.normal(1e-4, 5e-5, 60), random.uniform(-10.0, 10.0, 60)
+    exact = z_of(*settlements(rates))
+    np.testing.assert_array_equal(z_of(*settlements(rates, late_s)), exact)
+
+
+def test_rows_of_one_interval_are_one_rate() -> None:
+    """A row each second for an hour: no interval is over, however many rows there were."""
+    rates = np.random.default_rng(9).normal(1e-4, 5e-5, 3600).tolist()
+    assert np.isnan(z_of(*(funding(rate, at=s) for s, rate in enumerate(rates)))).all()
+
+
+def test_each_interval_counts_by_its_last_rate() -> None:
+    """Rows at random times: against those last of each slot before, by a dictionary of slots."""
+    random = np.random.default_rng(10)
+    seconds = np.sort(random.uniform(0.0, 40 * HOURS_8, 400))
+    rates = random.normal(1e-4, 5e-5, 400)
+    last: dict[float, float] = {}
+    expected = []
+    for at, rate in zip(seconds.tolist(), rates.tolist(), strict=True):
+        slot = (at + 60.0) // HOURS_8
+        before = [known for number, known in last.items() if number < slot]
+        expected.append(z_by_hand(np.array([*before, rate]), HALF_LIFE, RATES_MIN)[-1])
+        last[slot] = rate
+    given = [funding(r, at=s) for r, s in zip(rates.tolist(), seconds.tolist(), strict=True)]
+    np.testing.assert_allclose(z_of(*given), expected, rtol=1e-8)
+    shown = run(TABLE, Funding(TABLE.arrays()), rows(*given))["funding_rate_8h"]
+    np.testing.assert_array_equal(shown, rates)  # at once
+
+
+CALM = settlements(np.tile([1.1e-4, 0.9e-4], 6))  # the last at 96 h, of 96 to 104 h
+# fmt: off
+CHANGES = [  # rows after those (hours, interval in hours, rate), which of them count, once over
+    ("a later row of the same interval", [(97, 8, 2)],                              [0]),
+    ("two of the next",                  [(104, 8, 2), (105, 8, 3)],                [-1, 1]),
+    ("8 h to 4 h at a settlement",       [(104, 4, 2), (108, 4, 3), (112, 4, 4)],   [-1, 0, 1, 2]),
+    ("8 h to 4 h amid an interval",      [(97, 4, 2), (100, 4, 3), (104, 4, 4)],    [0, 1, 2]),
+    ("4 h to 1 h",                       [(104, 4, 2), (105, 1, 3), (106, 1, 4)],   [-1, 0, 1, 2]),
+    ("8 h to 1 h amid an interval",      [(98.5, 1, 2), (98.7, 1, 3), (99, 1, 4)],  [-1, 1, 2]),
+    ("1 h to 8 h amid an interval",      [(104, 1, 2), (105, 1, 3), (105.5, 8, 4), (106.5, 8, 5)],
+                                                                                    [-1, 0, 3]),
+    ("1 h to 8 h once an hour is over",  [(104, 1, 2), (105, 1, 3), (106, 8, 4), (111, 8, 5)],
+                                                                                    [-1, 0, 1, 3]),
+    ("rows that differ take no turns",   [(104, 8, 2), (105.1, 1, 3), (105.2, 8, 4), (105.3, 1, 5)],
+                                                                                    [-1, 0, 3]),
+    ("a late row counts as of now",      [(104, 8, 2), (90, 8, 3)],                 [-1, 1]),
+    ("and ends no interval",             [(104, 8, 2), (90, 8, 3), (105, 8, 4)],    [-1, 2]),
+    ("intervals without a row are none", [(160, 8, 2), (400, 8, 3)],                [-1, 0, 1]),
+    ("a length that is a little off",    [(104, 8.0005, 2), (112, 7.9995, 3)],      [-1, 0, 1]),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("what", "told", "counted"), CHANGES, ids=[c[0] for c in CHANGES])
+def test_intervals_that_change_count_once(
+    what: str, told: list[tuple[float, float, float]], counted: list[int]
+) -> None:
+    """What counted is seen in the z-score of a rate of long after; -1 is the last of CALM."""
+    more = [funding(rate * 1e-4, hours * 3600.0, at=at * 3600.0) for at, hours, rate in told]
+    found = z_of(*CALM, *more, funding(1.5e-4, at=500 * 3600.0))[-1]
+    rates = [row["price"] * (HOURS_8 / row["ref"]) for row in (*more, CALM[-1])]
+    settled = [row["price"] for row in CALM[:-1]] + [rates[i] for i in counted]
+    expected = z_by_hand(np.array([*settled, 1.5e-4]), HALF_LIFE, RATES_MIN)[-1]
+    assert found == pytest.approx(expected, rel=1e-9)
 
 
 def story(price: float, open_interest: float, last_rate: float) -> dict[str, float]:
@@ -120,10 +198,10 @@ def story(price: float, open_interest: float, last_rate: float) -> dict[str, flo
     calm = [1e-4 + (-1) ** i * 1e-5 for i in range(12)]
     before: list[dict[str, Any]] = [
         mark(100.0, 100.0, at=0), interest(1000.0, at=0),
-        *(funding(rate, at=60 * (1 + i)) for i, rate in enumerate(calm)),
+        *(funding(rate, 3600.0, at=3600 * (1 + i)) for i, rate in enumerate(calm)),
     ]  # fmt: skip
     day = 86_400.0
-    after = [funding(last_rate, at=day), interest(open_interest, at=day + 1),
+    after = [funding(last_rate, 3600.0, at=day), interest(open_interest, at=day + 1),
              mark(price, 100.0, at=day + 2)]  # fmt: skip
     operator = Positioning(3)
     found = run(TABLE, operator, rows(*before, *after))
@@ -190,7 +268,7 @@ def test_window_compares_with_what_was_known_when_it_began() -> None:
 
 def test_nothing_before_the_window_has_passed() -> None:
     early = [mark(100.0, 100.0, at=0), interest(1000.0, at=0)]
-    rates = [funding(1e-4 + i * 1e-6, at=60 + i) for i in range(12)]
+    rates = [funding(1e-4 + i * 1e-6, 1800.0, at=1800 * (1 + i)) for i in range(12)]
     market = rows(*early, *rates, interest(1100.0, at=7 * 3600), mark(101.0, 100.0, at=7 * 3600),
                   mark(102.0, 100.0, at=8 * 3600))  # fmt: skip
     cells = run(TABLE, Positioning(3), market)["funding_oi_cell"]

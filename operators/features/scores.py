@@ -24,17 +24,28 @@ def blank_scores(places: int) -> Scores:
 
 
 @kernel
+def standing(scores: Scores, at: int, n_min: int, x: float) -> float:
+    """The z-score of `x` against what was observed before; `x` itself is not taken in.
+
+    NaN before `n_min` observations, where those have no scatter, and if `x` is not finite.
+    """
+    known = scores.n[at] >= n_min and scores.squares[at] > 0.0
+    if not known or not math.fabs(x) < np.inf:
+        return np.nan
+    found: float = (x - scores.mean[at]) / math.sqrt(scores.squares[at] / scores.weight[at])
+    return found
+
+
+@kernel
 def score(scores: Scores, at: int, fade: float, n_min: int, x: float) -> float:
     """The z-score of `x` against what was observed before, then `x` is taken in.
 
-    NaN before `n_min` observations, and where those have no scatter. An `x` that is not finite is
-    NaN and changes nothing.
+    NaN as in `standing`. An `x` that is not finite changes nothing.
     """
     if not math.fabs(x) < np.inf:
         return np.nan
-    off, found = x - scores.mean[at], np.nan
-    if scores.n[at] >= n_min and scores.squares[at] > 0.0:
-        found = off / math.sqrt(scores.squares[at] / scores.weight[at])
+    found = standing(scores, at, n_min, x)
+    off = x - scores.mean[at]
     old = fade * scores.weight[at]
     weight = old + 1.0
     scores.n[at] += 1

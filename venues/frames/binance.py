@@ -9,6 +9,7 @@ from schemas.kinds import Kind, Side
 from venues.frames.bars import bar_event
 from venues.frames.binance_rest import REST, REST_TYPES, PathLabel
 from venues.frames.fields import MS_NS, DefectError, Id, Ms, Name, Price, Qty, Rate
+from venues.frames.funding import BINANCE_S
 from venues.frames.parsed import Book, Event, Link
 from venues.frames.parser import Draft, FrameParser
 from venues.frames.venue import Proof, Venue, control, data, unused
@@ -209,9 +210,9 @@ class BinanceParser(FrameParser):
         symbol, time_ns = self.symbol(found.s), found.E * MS_NS
         index = float("nan") if found.i is UNSET else found.i
         events = [Event(Kind.MARK, symbol, time_ns, price=found.p, ref=index)]
-        if found.r:  # the message does not say the interval
+        if found.r:
             rate = msgspec.convert(found.r, Rate, strict=False)
-            events.append(Event(Kind.FUNDING, symbol, time_ns, price=rate))
+            events.append(Event(Kind.FUNDING, symbol, time_ns, price=rate, ref=BINANCE_S))
         self.figures(events, draft)
 
 

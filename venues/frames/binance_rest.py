@@ -10,6 +10,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType, field
 from schemas.kinds import Kind, Side
 from venues.frames.bars import bar_event
 from venues.frames.fields import MS_NS, DefectError, Id, Ms, Name, Price, Qty, Rate
+from venues.frames.funding import BINANCE_S
 from venues.frames.parsed import Book, Event, Link
 from venues.frames.parser import Draft, FrameParser
 from venues.frames.venue import MessageType, data, unused
@@ -201,7 +202,8 @@ def _quotes(parser: FrameParser, body: bytes, draft: Draft, label: PathLabel) ->
 
 def _funding(parser: FrameParser, body: bytes, draft: Draft, label: PathLabel) -> None:
     def event(f: _Funding) -> Event:
-        return Event(Kind.FUNDING, parser.symbol(f.symbol), f.time * MS_NS, price=f.rate)
+        symbol, at = parser.symbol(f.symbol), f.time * MS_NS
+        return Event(Kind.FUNDING, symbol, at, price=f.rate, ref=BINANCE_S)
 
     parser.each(_several(body), _FUNDING, draft, event)
 

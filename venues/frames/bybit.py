@@ -1,5 +1,6 @@
 """Bybit: version 5 (books by N levels), and the book and trade topics of 2021."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import msgspec
@@ -7,7 +8,20 @@ from msgspec import UNSET, Raw, Struct, UnsetType, field
 
 from schemas.kinds import Kind, Side
 from venues.frames.bars import bar_event
-from venues.frames.fields import MS_NS, US_NS, DefectError, Id, Ms, Name, Price, Qty, Rate, Us
+from venues.frames.fields import (
+    MS_NS,
+    US_NS,
+    DefectError,
+    Hours,
+    Id,
+    Ms,
+    Name,
+    Price,
+    Qty,
+    Rate,
+    Us,
+)
+from venues.frames.funding import BYBIT_S
 from venues.frames.parsed import Book, Event, Link
 from venues.frames.parser import Draft, FrameParser
 from venues.frames.venue import Proof, Venue, control, data, unused
@@ -51,6 +65,7 @@ class _Ticker(Struct):
     index: Price | UnsetType = field(name="indexPrice", default=UNSET)
     open_interest: Qty | UnsetType = field(name="openInterest", default=UNSET)
     funding_rate: str = field(name="fundingRate", default="")  # "" for dated contracts
+    funding_hours: str = field(name="fundingIntervalHour", default="")  # since 2025; "" for dated
 
 
 class _Bar(Struct):
@@ -124,6 +139,10 @@ class BybitParser(FrameParser):
     )
     handlers: ClassVar = {}
 
+    def __init__(self, instruments: Sequence[str] | None = None) -> None:
+        super().__init__(instruments)
+        self._interval_s: dict[int, float] = {}  # of funding, by symbol: snapshots say it
+
     def read(self, frame: bytes, draft: Draft, label: str) -> None:
         outer = _OUTER.decode(frame)
         if not outer.topic:
@@ -172,9 +191,13 @@ class BybitParser(FrameParser):
             events.append(Event(Kind.MARK, symbol, at, price=found.mark, ref=index))
         if found.open_interest is not UNSET:
             events.append(Event(Kind.OPEN_INTEREST, symbol, at, qty=found.open_interest))
-        if found.funding_rate:  # the message does not say the interval
+        if found.funding_hours:
+            hours = msgspec.convert(found.funding_hours, Hours, strict=False)
+            self._interval_s[symbol] = hours * 3600.0
+        if found.funding_rate:
             rate = msgspec.convert(found.funding_rate, Rate, strict=False)
-            events.append(Event(Kind.FUNDING, symbol, at, price=rate))
+            interval_s = self._interval_s.get(symbol, BYBIT_S)
+            events.append(Event(Kind.FUNDING, symbol, at, price=rate, ref=interval_s))
         self.figures(events, draft)
 
     def _bars(self, outer: _Outer, draft: Draft, parts: list[str]) -> None:

@@ -7,6 +7,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from schemas.kinds import Kind, Side
 from venues.frames.fields import MS_NS, DefectError, Id, Ms, Name, Price, Qty, Rate
+from venues.frames.funding import DERIBIT_S
 from venues.frames.parsed import Book, Event, Link
 from venues.frames.parser import Draft, FrameParser
 from venues.frames.venue import Proof, Venue, control, data, unused
@@ -172,7 +173,7 @@ class DeribitParser(FrameParser):
         ]
         if found.current_funding is not UNSET:  # accrues continuously, stated for eight hours
             rate = found.current_funding
-            events.append(Event(Kind.FUNDING, symbol, at, price=rate, ref=28_800.0))
+            events.append(Event(Kind.FUNDING, symbol, at, price=rate, ref=DERIBIT_S))
         self.figures(events, draft)
 
     def _top(self, found: _Quote) -> Event:

@@ -16,6 +16,7 @@ Price = Annotated[float, Meta(gt=0.0, le=1e12)]
 Qty = Annotated[float, Meta(ge=0.0, le=1e18)]
 SignedQty = Annotated[float, Meta(ge=-1e18, le=1e18)]  # the sign is the side
 Rate = Annotated[float, Meta(ge=-100.0, le=100.0)]  # a fraction: 100 is a hundredfold
+Hours = Annotated[float, Meta(gt=0.0, le=8760.0)]
 Id = Annotated[int, Meta(ge=0, le=_INT64_MAX)]
 Ms = Annotated[int, Meta(ge=1, le=_INT64_MAX // 1_000_000)]
 Us = Annotated[int, Meta(ge=1, le=_INT64_MAX // 1_000)]

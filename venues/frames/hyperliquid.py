@@ -7,6 +7,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType, field
 
 from schemas.kinds import Kind, Side
 from venues.frames.fields import MS_NS, DefectError, Id, Ms, Name, Price, Qty, Rate
+from venues.frames.funding import HYPERLIQUID_S
 from venues.frames.parsed import Book, Event
 from venues.frames.parser import Draft, FrameParser
 from venues.frames.venue import Proof, Venue, control, data, unused
@@ -138,7 +139,7 @@ class HyperliquidParser(FrameParser):
             [
                 Event(Kind.MARK, symbol, 0, price=ctx.mark, ref=ctx.oracle),
                 Event(Kind.OPEN_INTEREST, symbol, 0, qty=ctx.open_interest),
-                Event(Kind.FUNDING, symbol, 0, price=ctx.funding, ref=3600.0),
+                Event(Kind.FUNDING, symbol, 0, price=ctx.funding, ref=HYPERLIQUID_S),
             ],
             draft,
         )

@@ -7,6 +7,7 @@ from msgspec import UNSET, Struct, UnsetType, field
 
 from schemas.kinds import Kind, Side
 from venues.frames.fields import MS_NS, DefectError, Id, Ms, Name, Price, Qty, Rate
+from venues.frames.funding import KRAKEN_FUTURES_S
 from venues.frames.parsed import Book, Event, Link
 from venues.frames.parser import Draft, FrameParser
 from venues.frames.venue import Proof, Venue, control, data, unused
@@ -170,8 +171,9 @@ class KrakenFuturesParser(FrameParser):
             Event(Kind.MARK, symbol, time_ns, price=found.mark, ref=found.index),
             Event(Kind.OPEN_INTEREST, symbol, time_ns, qty=found.open_interest),
         ]
-        if found.funding_rate is not UNSET:  # a perpetual; the message does not say the interval
-            events.append(Event(Kind.FUNDING, symbol, time_ns, price=found.funding_rate))
+        if found.funding_rate is not UNSET:  # a perpetual
+            rate = found.funding_rate
+            events.append(Event(Kind.FUNDING, symbol, time_ns, price=rate, ref=KRAKEN_FUTURES_S))
         self.figures(events, draft)
 
 

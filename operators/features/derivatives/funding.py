@@ -1,16 +1,14 @@
 """Funding and open interest: what a position costs, and what all of them are worth."""
 
-import math
 from typing import NamedTuple
 
 import numpy as np
 
 from operators.arrays import kernel
+from operators.features.derivatives.rates import Rates, blank_rates, rate_of, stretch_of
 from operators.features.flow.rows import show, show_nothing
-from operators.features.scores import Scores, blank_scores, fade_of, score
 from operators.features.signal import Signal, SignalInput
 from operators.features.told import (
-    FUNDING,
     OPEN_INTEREST,
     ToldRows,
     price_of,
@@ -19,9 +17,6 @@ from operators.features.told import (
 from schemas.instruments import InstrumentArrays, InstrumentKind
 from schemas.rows import F8, I8, U1
 
-PERIOD_S = 28_800.0  # rates are shown per 8 h, whatever the venue's interval
-HALF_LIFE = 90.0  # settlements: a month of 8 h
-RATES_MIN = 10
 RATE, STRETCH, NOTIONAL = 0, 1, 2
 
 
@@ -30,7 +25,7 @@ class FundingState(NamedTuple):
 
     price: F8  # last known, quote units
     interest: F8  # last open interest, instrument's units
-    rates: Scores
+    rates: Rates
     held: F8
 
 
@@ -47,13 +42,17 @@ class Funding(Signal[FundingState]):
     In: SignalInput; rows of kind FUNDING, OPEN_INTEREST, and whatever has a price (mid of quotes or
     trades, mark, a bar's close; the last of them counts).
     Out: funding_rate_8h, the last rate scaled to 8 h, a fraction, positive where longs pay;
-    funding_z, its z-score against the rates before, half-life 90 settlements;
+    funding_z, its z-score against the last rate of each funding interval before, half-life 90
+    intervals: however often a venue tells a rate, each interval counts once, when it is over;
     open_interest_notional, quote units: contracts times contract size, times the price unless the
     contract is inverse (each of those is worth its size).
-    Nulls: before the first rate; the z-score until 10 rates came before, and where these were all
-    the same; the notional until open interest and, but for inverse contracts, a price are known. A
-    rate or quantity that is not finite, or an interval that is not positive, counts for nothing.
-    Time: none. Chunks: any split gives the same bytes. State: 72 bytes per instrument.
+    Nulls: before the first rate; the z-score until 10 intervals with rates are over, and where
+    these were all the same; the notional until open interest and, but for inverse contracts, a
+    price are known. A rate or quantity that is not finite, or an interval that is not positive or
+    not said, counts for nothing.
+    Time: venue time of the rates, never back; a settlement counts for the interval that begins with
+    it, though it be stamped up to 60 s before. Intervals are taken to the minute and may change.
+    Chunks: any split gives the same bytes. State: 96 bytes per instrument.
     Source: He, Manela, Ross, von Wachter (2022), Fundamentals of Perpetual Futures; fading means as
     in RiskMetrics (1996).
     """
@@ -67,31 +66,12 @@ class Funding(Signal[FundingState]):
     def initial(self) -> FundingState:
         n = self._size.size
         return FundingState(
-            np.full(n, np.nan), np.full(n, np.nan), blank_scores(n),
+            np.full(n, np.nan), np.full(n, np.nan), blank_rates(n),
             np.full((n, len(self.NAMES)), np.nan),
         )  # fmt: skip
 
     def fill(self, state: FundingState, rows: SignalInput, values: F8, columns: I8) -> None:
         _walk(state, self._size, self._inverse, told_rows(rows), values, columns)
-
-
-_FADE = fade_of(HALF_LIFE)
-
-
-@kernel
-def rate_of(rows: ToldRows, i: int) -> float:
-    """The rate that row `i` tells, per 8 h; NaN if it tells none."""
-    if rows.kind[i] != FUNDING or not 0.0 < rows.ref[i] < np.inf:
-        return np.nan
-    rate = rows.price[i] * (PERIOD_S / rows.ref[i])
-    return rate if math.fabs(rate) < np.inf else np.nan
-
-
-@kernel
-def stretch_of(rates: Scores, k: int, rows: ToldRows, i: int, before: float) -> float:
-    """The z-score of the last rate as of row `i`: a new one if the row tells a rate."""
-    rate = rate_of(rows, i)
-    return before if np.isnan(rate) else score(rates, k, _FADE, RATES_MIN, rate)
 
 
 @kernel

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from operators.arrays import kernel
-from operators.features.derivatives.funding import stretch_of
+from operators.features.derivatives.rates import Rates, blank_rates, stretch_of
 from operators.features.flow.rows import show, show_nothing
 from operators.features.scores import Scores, blank_scores, fade_of, score
 from operators.features.signal import Signal, SignalInput
@@ -49,7 +49,7 @@ class PositioningState(NamedTuple):
     ts_ns: I8  # latest venue time so far
     price: F8  # last known, quote units
     interest: F8  # last open interest, instrument's units
-    funding: Scores
+    funding: Rates
     stretch: F8  # z of the last funding rate
     slot: I8  # number of the newest slot
     filled: I8  # slots of the ring that were closed, at most SLOTS
@@ -81,12 +81,12 @@ class Positioning(Signal[PositioningState]):
     and 0 below.
     Open interest is compared in the instrument's own units: in money a rise of the price would look
     like new positions.
-    Nulls: until 10 funding rates, and until the window has passed since price and open interest are
-    known; open_interest_z also for its first 32 slots. The cell and the divergence are null while
-    price or open interest is what it was.
+    Nulls: until 10 funding intervals are over, and until the window has passed since price and open
+    interest are known; open_interest_z also for its first 32 slots. The cell and the divergence are
+    null while price or open interest is what it was.
     Time: venue time of the instrument, never back. The window starts from what was known at the end
     of a slot, and moves in 32nds of its length. Chunks: any split gives the same bytes.
-    State: 648 bytes per instrument. Errors: ValueError if window_ns is no positive multiple of 32.
+    State: 672 bytes per instrument. Errors: ValueError if window_ns is no positive multiple of 32.
     Source: practitioners' sign table; fading means as in RiskMetrics (1996).
     """
 
@@ -106,7 +106,7 @@ class Positioning(Signal[PositioningState]):
         nan = np.full((3, n), np.nan)
         return PositioningState(
             ts_ns=np.full(n, np.iinfo(np.int64).min), price=nan[0], interest=nan[1],
-            funding=blank_scores(n), stretch=nan[2], slot=np.zeros(n, np.int64),
+            funding=blank_rates(n), stretch=nan[2], slot=np.zeros(n, np.int64),
             filled=np.zeros(n, np.int64), ring=np.full((n, SLOTS, 2), np.nan),
             changes=blank_scores(n), held=np.full((n, len(self.NAMES)), np.nan),
         )  # fmt: skip

@@ -1,6 +1,6 @@
 """Every feature of derivatives: inputs, warm-up, null rule, unit and source."""
 
-from operators.features.derivatives import funding, positioning, premium, skew
+from operators.features.derivatives import positioning, premium, rates, skew
 from operators.features.derivatives.basis import Basis
 from operators.features.derivatives.fund_flows import DAYS, DAYS_MIN, FundFlow
 from operators.features.derivatives.funding import Funding
@@ -49,7 +49,7 @@ _PETAJISTO = "Petajisto 2017"
 _FLOWS = "Ben-David, Franzoni, Moussawi 2018"
 _NEVER = "never"
 _NO_FUND = "an asset without funds in the run's fund flows"
-_RATES_N = f"{funding.RATES_MIN + 1} funding rates"
+_RATES_N = f"{rates.RATES_MIN + 1} funding intervals"
 _UNMOVED = "price or open interest is what it was"
 _PREMIUM_NS = (premium.SLOTS_MIN - 1) * premium.SLOT_NS  # the first may be the end of one
 _NO_WINGS = "no two neighbouring strikes enclose the delta; nothing quoted for an hour"
