@@ -193,7 +193,7 @@ def test_each_asset_of_the_ledger_balances_exactly(sample: Path, log: Log) -> No
 
 def test_the_examples_of_the_manual_can_be_asked(small: Path) -> None:
     manual = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
-    [block] = re.findall(r"```sql\n(.*?)```", manual, re.DOTALL)
+    block = "\n".join(re.findall(r"```sql\n(.*?)```", manual, re.DOTALL))
     block = re.sub(r"^--.*\n", "", block, flags=re.MULTILINE)  # would be an option of the command
     asked = [text for text in re.split(r";\s*\n", block) if text.strip()]
     assert len(asked) > 6
