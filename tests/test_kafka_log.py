@@ -11,9 +11,15 @@ from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from flows.log import kafka_reader, kafka_store
-from flows.log.errors import LogError, LogLockedError, PoisonMessageError, RetentionError
+from flows.log.errors import (
+    LogAwayError,
+    LogError,
+    LogLockedError,
+    PoisonMessageError,
+    RetentionError,
+)
 from flows.log.kafka import KafkaLog
-from flows.log.kafka_client import HEADER, client_settings
+from flows.log.kafka_client import HEADER, clear, client_settings
 from flows.log.kafka_reader import KafkaReader
 from flows.log.kafka_topics import (
     META,
@@ -93,6 +99,15 @@ def test_a_message_that_is_too_large_is_refused(open_log: Open) -> None:
         writer.append([replace(made, body=bytes(3 * 1024 * 1024))])
     with pytest.raises(LogError, match="MSG_SIZE_TOO_LARGE"):
         writer.append([made])  # it has failed for good: nothing may follow what is missing
+
+
+@pytest.mark.parametrize(
+    "code", [KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER, KafkaError._GAPLESS_GUARANTEE]
+)
+def test_a_writer_that_a_broker_has_lost_count_of_may_start_again(code: int) -> None:
+    failure = clear(KafkaError(code), "here")
+    assert isinstance(failure, LogAwayError)
+    assert "here: Kafka has lost count" in str(failure)
 
 
 # ---- the fence

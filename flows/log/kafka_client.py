@@ -31,6 +31,12 @@ RETRY_S = 0.1
 _FENCED = frozenset(
     {KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH}
 )
+_LOST_COUNT = frozenset(  # a broker that came back numbers a writer's messages otherwise
+    {
+        KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER, KafkaError.UNKNOWN_PRODUCER_ID,
+        KafkaError._GAPLESS_GUARANTEE,
+    }
+)  # fmt: skip
 _AWAY = frozenset(  # librdkafka goes on trying by itself
     {
         KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE,
@@ -113,6 +119,11 @@ def clear(error: KafkaError, where: str) -> LogError:
         return LogAwayError(
             f"{where}: Kafka does not answer ({error.str()}); start it with 'trifecta kafka up', "
             f"or set {SERVERS_VARIABLE} to its addresses"
+        )
+    if error.code() in _LOST_COUNT:
+        return LogAwayError(
+            f"{where}: Kafka has lost count of this writer's messages ({error.name()}), as after a "
+            "kill of a broker; start it again: what the log holds is read back"
         )
     kind = LogAwayError if passing(error) else LogError
     return kind(f"{where}: Kafka refuses ({error.name()}: {error.str()})")
