@@ -128,7 +128,8 @@ def run_feed(
     repaired: dict[str, Any] | None = None,
 ) -> int:
     """Run the desk on a feed into the folder that was asked for; returns the exit code."""
-    run_id = f"{stamp(datetime.now(UTC))}-{_name(request, feed)}"
+    mended = "repaired-" if repaired else ""  # within a second it would have the old one's name
+    run_id = f"{stamp(datetime.now(UTC))}-{mended}{_name(request, feed)}"
     folder = request.out or RUNS / run_id
     log, begun = prepare(folder, request.profile)
     try:

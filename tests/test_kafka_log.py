@@ -192,7 +192,7 @@ def test_a_long_run_commits_without_being_flushed(
         writer.append(messages(10 * k, 10))
     lane0 = TopicPartition(full_name(deployment, "market.v1"), 0)
     committed = raw_consumer(kafka_servers, **{"isolation.level": "read_committed"})
-    assert soon(lambda: committed.get_watermark_offsets(lane0)[1] == 4)  # two of three
+    assert soon(lambda: committed.get_watermark_offsets(lane0)[1] > 2)  # all but the last
     committed.close()
     assert same(read_all(open_log()), market(0, 30))
 
