@@ -25,15 +25,13 @@ import pyarrow as pa
 from bench.book import SNAPSHOT_LEVELS, compare
 from operators.arrays import F8, kernel
 from operators.features.feature import Terms
-from operators.features.flow.depth import DEPTH
 from operators.features.flow.events import FlowInput, flow_input
 from operators.features.flow.registry import FEATURES
-from operators.features.flow.rows import ASK_PX, ASK_QTY, BID_PX, BID_QTY
+from operators.features.levels import BookLevels, cut_books
 from operators.features.signal import SignalBlock
 from operators.features.signals import Signals, SignalsState
 from operators.market.books.l2 import BookTopRows, L2Books
-from operators.market.books.l2_state import BookTerms, levels
-from operators.market.books.sides import ASK, BID
+from operators.market.books.l2_state import BookTerms
 from schemas.instruments import InstrumentArrays, InstrumentTable
 from schemas.kinds import Flag, Kind
 from schemas.rows import MarketRows, concat, take
@@ -127,18 +125,9 @@ def _best_levels(rows: MarketRows, table: InstrumentArrays) -> tuple[BookTopRows
     """The book's top after each message, and beside the message's last row its best levels."""
     n = table.lane.size
     cut = np.full(n, SNAPSHOT_LEVELS, np.int64)
-    operator = L2Books(table, BookTerms.full(n)._replace(snapshot_depth=cut))
-    state, tops = operator.initial(), []
-    best = np.full((rows.seq.size, 4, DEPTH), np.nan)
-    ends = 1 + np.flatnonzero((rows.kind == Kind.BOOK) & (rows.flags & Flag.MSG_LAST != 0))
-    for start, end in zip([0, *ends[:-1].tolist()], ends.tolist(), strict=True):
-        state, top = operator.step(state, _part(rows, start, end))
-        k = int(table.base[rows.lane[end - 1]] + rows.symbol[end - 1])
-        place = best[end - 1]
-        levels(state, 2 * k + BID, place[BID_PX], place[BID_QTY])
-        levels(state, 2 * k + ASK, place[ASK_PX], place[ASK_QTY])
-        tops.append(top)
-    return concat(tops), best
+    tops = L2Books(table, BookTerms.full(n)._replace(snapshot_depth=cut))
+    best = BookLevels(table, cut_books([0] * n))
+    return tops.step(tops.initial(), rows)[1], best.step(best.initial(), rows)[1].levels
 
 
 def _batches(
