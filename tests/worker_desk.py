@@ -22,7 +22,8 @@ from flows.log.kafka_topics import apply_topics, planned_topics
 from flows.log.reader import LaneReader
 from flows.recorded import recorded_run
 from operators.execution.report_rows import is_drained, report_rows
-from schemas.kinds import Kind
+from schemas.kinds import Flag, Kind
+from schemas.reasons import Reason
 from schemas.rows import MarketRows, concat, take
 from schemas.topics import LEDGER, MARKET, ORDERS, QUARANTINE, REPORTS, Topic
 from venues.feed import Feed
@@ -182,6 +183,8 @@ def _check_source_rows(log: Log, feed: Feed, market: list[MarketRows], lanes: in
     logged = take(logged, np.lexsort((logged.source_row, logged.source)))
     tape = concat(list(feed.read(0, 65_536)))
     tape = take(tape, np.lexsort((tape.source_row, tape.source)))
+    crossed = (tape.kind == Kind.QUOTE) & (tape.bid_px > tape.ask_px) & (logged.reason == Reason.OK)
+    tape.flags[crossed] |= np.uint8(Flag.CROSSED)  # so the gate marks those that it lets pass
     for name in MarketRows._fields:
         if name not in ("seq", "reason"):  # ingest's own
             np.testing.assert_array_equal(getattr(logged, name), getattr(tape, name), err_msg=name)
