@@ -3,6 +3,7 @@
 `trifecta.toml` in the working folder, or the file of `--config`:
 
     cadence = "500ms"
+    usd_at_par = ["USDT"]
     [safety]
     loss_streak_max = 12
     [features]
@@ -39,7 +40,7 @@ from venues.fund_flows import read_fund_flows
 
 FILE = Path("trifecta.toml")
 PREFIX = "TRIFECTA_DESK_"
-_PLAIN = ("mode", "cadence", "balance", "operator")
+_PLAIN = ("mode", "cadence", "balance", "usd_at_par", "operator")
 CADENCE = "cadence_ns"  # a lane's rule that is set as `cadence`
 
 
@@ -75,6 +76,7 @@ class _Config(BaseSettings):
     mode: str | None = None
     cadence: str | None = None
     balance: str | None = None
+    usd_at_par: list[str] | None = None
     operator: str | None = None
     lane: _Lane = _Lane()
     safety: _Safety = _Safety()

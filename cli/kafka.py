@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.commands.options import Deployment, Json
+
 if TYPE_CHECKING:
     from flows.kafka_broker import Cluster
     from flows.log.kafka_topics import TopicOutcome
@@ -23,7 +25,6 @@ Servers = Annotated[
     str | None,
     typer.Option(metavar="HOST:PORT,...", help="If not given, TRIFECTA_KAFKA or the local one."),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON to stdout, and nothing else there.")]
 
 
 @app.command()
@@ -108,9 +109,7 @@ def status(data: Data = DATA, json: Json = False) -> None:
 
 @app.command(epilog="Exit codes: 0 all is as planned; 1 something differs; 2 refused.")
 def topics(
-    deployment: Annotated[
-        str, typer.Option(metavar="NAME", help="Stands before the topics' names.")
-    ] = "",
+    deployment: Deployment = "",
     servers: Servers = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what would be done.")

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 
-from console.report.words import day
+from console.report.words import day, par_words
 from models.card import Card
 from models.registry import SHIPPED
 from venues.tape import open_tapes
@@ -75,7 +75,9 @@ def show_instruments(tapes: Sequence[Path], *, as_json: bool) -> None:
         )  # fmt: skip
     out = Console(highlight=False)
     out.print(shown)
-    out.print(f"The desk counts in {table.desk_currency}. Assumed, where the tapes do not say:")
+    par = par_words(table.counted_at_par())
+    out.print(f"The desk counts in {table.desk_currency}{f', {par}' if par else ''}.")
+    out.print("Assumed, where the tapes do not say:")
     for text in dict.fromkeys(i.assumed for i in table.instruments if i.assumed):
         out.print(f"  {text}", soft_wrap=True)
 

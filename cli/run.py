@@ -24,6 +24,7 @@ from console.quality.quarantined import quarantined_rows
 from console.report.collect import FINISHED, collect
 from console.report.terminal import print_summary
 from console.report.timing import Stopwatch
+from console.report.words import par_words
 from flows.desk_run import RunRecord, first_record, run_desk
 from flows.log.api import Log
 from flows.settings import RunSettings, SettingsError
@@ -113,7 +114,7 @@ def run(request: Request) -> int:
         return run_feed(request, console, cut, feed)
     with closing(open_recorded(request.from_topic)) as recorded:
         console.print(f"reading the market of {name_of(request.from_topic)} as it is now")
-        topic = open_topic(recorded, **cut)
+        topic = open_topic(recorded, **cut, at_par=request.settings.at_par)
         refused = quarantined_rows(recorded, topic.table, **cut)
         require_complete(topic, request.completeness, console, refused)
         return run_feed(request, console, cut, topic)
@@ -137,6 +138,8 @@ def run_feed(
         model, notice = load_or_fallback()
         if notice:
             console.print(notice, style="yellow")
+        if feed.table.counted_at_par():
+            console.print(f"{par_words(feed.table.counted_at_par())} (setting usd_at_par)")
         record = first_record(
             begun.run_id if begun else run_id,
             request.settings,
@@ -233,10 +236,11 @@ def feed_of(
     rate_hz: float | None,
     seed: int,
     cut: dict[str, int | None],
+    at_par: Sequence[str],
 ) -> Feed:
     """Tapes, or a made-up market."""
     if not simulate:
-        return open_tapes(tapes, from_ns=cut["from_ns"], to_ns=cut["to_ns"])
+        return open_tapes(tapes, from_ns=cut["from_ns"], to_ns=cut["to_ns"], at_par=at_par)
     try:
         return Simulator(
             seed=seed,
@@ -261,4 +265,5 @@ def _feed(request: Request, cut: dict[str, int | None], console: Console) -> Fee
         rate_hz=request.rate_hz,
         seed=request.settings.seed,
         cut=cut,
+        at_par=request.settings.at_par,
     )

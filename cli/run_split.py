@@ -31,7 +31,15 @@ def run_split(request: Request, console: Console) -> int:
         "to_ns": parse_utc(request.to_utc, option="--to") if request.to_utc else None,
     }
     if tapes:
-        feed = feed_of(tapes, simulate=False, rows=None, rate_hz=None, seed=0, cut=cut)
+        feed = feed_of(
+            tapes,
+            simulate=False,
+            rows=None,
+            rate_hz=None,
+            seed=0,
+            cut=cut,
+            at_par=request.settings.at_par,
+        )
         require_complete(feed, request.completeness, console)
     name = "simulated" if request.simulate else Path(tapes[0]).stem
     folder = request.out or RUNS / f"{stamp(datetime.now(UTC))}-{name}"

@@ -182,6 +182,8 @@ def _ingest(
     model, notice = load_or_fallback()
     if notice:
         talk().print(notice, style="yellow")
+    if feed.table.counted_at_par():
+        _log.info("counted_at_par", extra={"usd": feed.table.counted_at_par()})
     texts = log.texts()
     begun = RunRecord.from_json(texts[RECORD]) if RECORD in texts else None
     cut_text = json.dumps(cut, sort_keys=True)
@@ -233,7 +235,7 @@ def _feed(request: WorkerRequest) -> tuple[Feed | LiveFeed, Cut]:
         "to_ns": parse_utc(request.to_utc, option="--to") if request.to_utc else None,
     }
     if request.markets:
-        return _venues(request.markets, record=request.record), cut
+        return _venues(request.markets, request.settings.at_par, record=request.record), cut
     feed = feed_of(
         request.tapes,
         simulate=request.simulate,
@@ -241,11 +243,12 @@ def _feed(request: WorkerRequest) -> tuple[Feed | LiveFeed, Cut]:
         rate_hz=request.rate_hz,
         seed=request.settings.seed,
         cut=cut,
+        at_par=request.settings.at_par,
     )
     return feed, cut
 
 
-def _venues(markets: Sequence[str], *, record: bool) -> LiveFeed:
+def _venues(markets: Sequence[str], at_par: Sequence[str], *, record: bool) -> LiveFeed:
     from venues.live import LiveError, addressed
     from venues.live import LiveFeed as Venues
     from venues.live.errors import RestError
@@ -258,7 +261,7 @@ def _venues(markets: Sequence[str], *, record: bool) -> LiveFeed:
             f"{n_venues} venues; record some of them in another deployment"
         )
     try:
-        return Venues(markets, venues=addressed(os.environ))
+        return Venues(markets, venues=addressed(os.environ), at_par=at_par)
     except LiveError as error:
         if isinstance(error.__cause__, RestError):  # the venue may answer the next time
             raise LogAwayError(str(error)) from error

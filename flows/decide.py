@@ -40,13 +40,6 @@ def steps(
     return op.stateful_batch("desk", stream, desk)
 
 
-def replay_steps(
-    stream: KeyedStream[Parcel], table: InstrumentTable, rules: DeskRules
-) -> KeyedStream[Parcel]:
-    """The stages that decide, over rows that hold their reports."""
-    return portfolio_steps(lane_steps(stream, table, rules), table, rules)
-
-
 def lane_steps(
     stream: KeyedStream[Parcel], table: InstrumentTable, rules: DeskRules
 ) -> KeyedStream[Parcel]:

@@ -90,7 +90,7 @@ def gate_steps(
 class ClosingHeartbeats(Heartbeats):
     """Heartbeats, and each lane's end row behind the last batch."""
 
-    def step(  # type: ignore[override]
+    def step(  # type: ignore[override]  # each batch says whether it is the last
         self, state: HeartbeatState, rows: tuple[MarketRows, bool]
     ) -> tuple[HeartbeatState, MarketRows]:
         market, last = rows

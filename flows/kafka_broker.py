@@ -139,7 +139,7 @@ def open_cluster(folder: Path) -> Cluster:
 
 
 def prepare(folder: Path, *, brokers: int | None = None, port: int | None = None) -> Cluster:
-    """The cluster of a folder, made if the folder holds none.
+    """The cluster of a folder, or the shape of a new one, which `start` makes.
 
     BrokerError if it holds one of another shape: replicas and addresses are part of its data.
     """
@@ -156,24 +156,23 @@ def prepare(folder: Path, *, brokers: int | None = None, port: int | None = None
         return cluster
     if brokers not in (None, 1, 3):
         raise BrokerError(f"brokers must be 1 or 3, was {brokers}")
-    folder.mkdir(parents=True, exist_ok=True)
     # Kafka's own form of a UUID; its tool to draw one costs a second of Java.
     identity = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "_")
-    cluster = Cluster(folder.resolve(), identity, brokers or 1, port or PORT)
-    shape = {k: v for k, v in asdict(cluster).items() if k != "folder"}
-    (folder / _SHAPE).write_text(json.dumps(shape) + "\n", encoding="utf-8")
-    return cluster
+    return Cluster(folder.resolve(), identity, brokers or 1, port or PORT)
 
 
 def start(cluster: Cluster, *, say: Callable[[str], None] = lambda text: None) -> list[int]:
     """Start the brokers that do not run and wait until the whole cluster answers.
 
-    Returns the brokers that were started, none if all ran already. BrokerError, with the broker's
-    own words, if one ends or the cluster does not answer within 60 s; what runs then goes on.
+    Returns the brokers that were started, none if all ran already. A new cluster without Java, jars
+    or free ports is refused before anything is made. BrokerError, with the broker's own words, if
+    one ends or the cluster does not answer within 60 s; what runs then goes on.
     """
     java = find_java()
     say("resolving Kafka's jars")
     jars = find_jars()
+    if not (cluster.folder / _SHAPE).exists():
+        _make(cluster)
     started = []
     for node in cluster.nodes:
         say(f"starting broker {node} of {cluster.brokers}")
@@ -199,6 +198,22 @@ def stop(cluster: Cluster) -> list[int]:
     return []
 
 
+def _make(cluster: Cluster) -> None:
+    """The folder of a new cluster, with its shape alone."""
+    for node in cluster.nodes:
+        for port in (cluster.port_of(node), cluster.port_of(node) + 1):
+            _check_port(port, "choose another with --port")
+    cluster.folder.mkdir(parents=True, exist_ok=True)
+    shape = {k: v for k, v in asdict(cluster).items() if k != "folder"}
+    try:
+        with (cluster.folder / _SHAPE).open("x", encoding="utf-8") as file:
+            file.write(json.dumps(shape) + "\n")
+    except FileExistsError:
+        raise BrokerError(
+            f"{cluster.folder}: another 'kafka up' has made a cluster there just now; try again"
+        ) from None
+
+
 @contextmanager
 def _lock(cluster: Cluster, node: int) -> Iterator[int | None]:
     """The broker's lock as a file descriptor; None if a process holds it."""
@@ -217,8 +232,8 @@ def _lock(cluster: Cluster, node: int) -> Iterator[int | None]:
 
 def _spawn(cluster: Cluster, node: int, java: Path, jars: Path, lock: int) -> None:
     folder = cluster.folder_of(node)
-    _check_port(cluster.port_of(node))
-    _check_port(cluster.port_of(node) + 1)
+    for port in (cluster.port_of(node), cluster.port_of(node) + 1):
+        _check_port(port, "end what listens there, or begin another cluster with --port and --data")
     in_sync = 1 if cluster.brokers == 1 else 2
     voters = ",".join(f"{n}@{HOST}:{cluster.port_of(n) + 1}" for n in cluster.nodes)
     settings = _SETTINGS.format(
@@ -252,16 +267,13 @@ def _format(command: list[str], folder: Path) -> None:
         raise BrokerError(f"{folder}: Kafka could not prepare its data: {_complaint(done.stderr)}")
 
 
-def _check_port(port: int) -> None:
+def _check_port(port: int, way_out: str) -> None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
         except (OSError, OverflowError) as error:
-            raise BrokerError(
-                f"port {port} of {HOST} is not free ({error}); choose another with --port and a "
-                "new folder with --data"
-            ) from None
+            raise BrokerError(f"port {port} of {HOST} is not free ({error}); {way_out}") from None
 
 
 def _wait_until_ready(cluster: Cluster) -> None:

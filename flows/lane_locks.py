@@ -15,7 +15,8 @@ from flows.log.lock import FileLock, HeldError
 def lane_locks(servers: str, deployment: str, written: Sequence[tuple[str, int]]) -> Iterator[None]:
     """Hold what a worker writes, (topic, lane); LogLockedError names the process that has one.
 
-    On other machines Kafka keeps a second worker out, see `flows.log.kafka.KafkaLog`.
+    On other machines Kafka keeps a second worker of the same name out (`flows.log.kafka.KafkaLog`),
+    not one with other lanes that overlap: its rows are the same, and readers drop them.
     """
     folder = Path(tempfile.gettempdir()) / f"trifecta-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)

@@ -84,7 +84,7 @@ class RecoveryDir:
     @property
     def config(self) -> RecoveryConfig:
         """What Bytewax wants to know."""
-        return RecoveryConfig(self.path / "store")  # type: ignore[no-untyped-call]
+        return RecoveryConfig(self.path / "store")
 
     def close(self) -> None:
         self._lock.release()
@@ -111,7 +111,7 @@ class RecoveryDir:
         # The manifest comes last, so a store without one was never used: begin again.
         shutil.rmtree(store, ignore_errors=True)
         store.mkdir()
-        init_db_dir(store, 1)  # type: ignore[no-untyped-call]
+        init_db_dir(store, 1)
         draft = file.with_suffix(".tmp")
         with draft.open("w") as text:
             text.write(self.manifest.to_json())

@@ -37,7 +37,7 @@ def run_flow(
     STOP.arm()
     before = {number: signal.signal(number, _ask) for number in SIGNALS}
     try:
-        cli_main(  # type: ignore[no-untyped-call]
+        cli_main(
             flow,
             epoch_interval=epoch_interval,
             recovery_config=None if recovery is None else recovery.config,

@@ -21,7 +21,7 @@ from operators.governor.lane import LaneRules
 from operators.governor.portfolio import PortfolioRules
 from operators.risk.safety import SafetyRules
 from operators.sequence.inputs import INPUTS_SHA256
-from schemas.instruments import InstrumentTable
+from schemas.instruments import USD_AT_PAR, InstrumentTable
 from schemas.rows import F8
 from venues.sessions import currency_sessions
 
@@ -43,6 +43,7 @@ class RunSettings:
     cadence: str = "1s"
     balance: str = "100000"
     seed: int = 0
+    usd_at_par: Sequence[str] | None = None  # assets that count as one USD each; None: USD_AT_PAR
     operator: str | None = None  # "next-session" or "none"; None: next-session in a backtest
     lane: dict[str, Any] = field(default_factory=dict)  # overrides of LaneRules
     safety: dict[str, Any] = field(default_factory=dict)  # overrides of SafetyRules
@@ -63,14 +64,21 @@ class RunSettings:
             raise SettingsError(
                 f"balance must be an amount such as 100000 or 2500.50, was {self.balance!r}"
             )
-
+        self._check_par()
         self._check_features()
+
+    @property
+    def at_par(self) -> tuple[str, ...]:
+        """The assets that count as one USD each, sorted."""
+        return USD_AT_PAR if self.usd_at_par is None else tuple(sorted(self.usd_at_par))
 
     def digest(self) -> str:
         """SHA-256 over everything that shapes a row."""
         found = asdict(self)
         if not self.features:  # as before there were any
             del found["features"]
+        if self.usd_at_par is None:
+            del found["usd_at_par"]
         return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
 
     def signal_names(self) -> tuple[str, ...]:
@@ -117,6 +125,16 @@ class RunSettings:
             venue=VenueRules(**self.venue),
             resume_next_session=int(operator == "next-session"),
         )
+
+    def _check_par(self) -> None:
+        for asset in self.usd_at_par or ():
+            if not re.fullmatch(r"[A-Z0-9.]{2,12}", asset) or asset == "USD":
+                raise SettingsError(
+                    "usd_at_par must be assets other than USD, such as USDT, in capitals, had "
+                    f"{asset!r}"
+                )
+        if len(set(self.at_par)) < len(self.at_par):
+            raise SettingsError(f"usd_at_par names an asset twice: {', '.join(self.at_par)}")
 
     def _check_features(self) -> None:
         unknown = sorted(set(self.features) - set(FEATURE_SETTINGS))

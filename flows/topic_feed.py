@@ -3,7 +3,7 @@
 Left out are reports, operators' commands and heartbeats: the backtest makes its own.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -52,7 +52,13 @@ class TopicFeed:
         return rebatch(windows, skip_rows=start, batch_rows=batch_rows)
 
 
-def open_topic(log: Log, *, from_ns: int | None = None, to_ns: int | None = None) -> TopicFeed:
+def open_topic(
+    log: Log,
+    *,
+    from_ns: int | None = None,
+    to_ns: int | None = None,
+    at_par: Sequence[str] | None = None,
+) -> TopicFeed:
     """The source rows and states of books of a recorded run, up to where its log ends now.
 
     Parameters
@@ -61,6 +67,8 @@ def open_topic(log: Log, *, from_ns: int | None = None, to_ns: int | None = None
         Stays open as long as the feed is read; who opened it closes it.
     from_ns, to_ns : int or None
         `ts_recv_ns`: the first row that is read, and the first that no longer is.
+    at_par : sequence of str, optional
+        Assets that count as one USD each; those of the recorded run if not given.
 
     Raises
     ------
@@ -80,8 +88,11 @@ def open_topic(log: Log, *, from_ns: int | None = None, to_ns: int | None = None
             "asked for; widen --from and --to"
         )
     sources = [SourceInfo(**source) for source in run.record.sources]
+    table = run.table
+    if at_par is not None and tuple(at_par) != table.at_par:
+        table = InstrumentTable.of(table.lanes, table.instruments, at_par=at_par)
     return TopicFeed(
-        table=run.table,
+        table=table,
         n_rows=n_rows,
         simulated=run.record.simulated,
         description=[

@@ -2,7 +2,9 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from enum import IntEnum
 from typing import Any, NamedTuple
 
@@ -11,7 +13,7 @@ import numpy as np
 from schemas.markets import sort_of
 from schemas.rows import F8, I1, I2, I4, U1
 
-USD_LIKE = frozenset({"USD", "USDT", "USDC", "BUSD"})  # one asset for marks, at the stated rate 1
+USD_AT_PAR = ("BUSD", "GUSD", "USDC", "USDT")  # one USD each, unless a desk is told otherwise
 MAX_PARTNERS = 4  # other venues of one asset that the arbitrage engine looks at
 
 
@@ -57,6 +59,12 @@ class Instrument:
         """`venue:NAME`, unique in a deployment."""
         return f"{self.venue}:{self.name}"
 
+    @property
+    def qty_unit(self) -> str:
+        """What a quantity of it counts: its base asset, or contracts of another size."""
+        own = self.kind is InstrumentKind.LINEAR and float(self.contract_size) == 1.0
+        return self.base if own or self.kind is InstrumentKind.SPOT else "contracts"
+
 
 class InstrumentArrays(NamedTuple):
     """The table as numbers for kernels; row = base[lane] + symbol. Rates and sizes as floats."""
@@ -89,6 +97,7 @@ class InstrumentTable:
     lanes: int
     desk_currency: str
     instruments: tuple[Instrument, ...]
+    at_par: tuple[str, ...] = USD_AT_PAR  # assets that count as one USD each, sorted
 
     def __post_init__(self) -> None:
         keys = [(i.lane, i.symbol) for i in self.instruments]
@@ -99,23 +108,49 @@ class InstrumentTable:
                 raise ValueError(f"{i.id}: lane must be in 0..{self.lanes - 1}, was {i.lane}")
 
     @classmethod
+    def of(
+        cls, lanes: int, instruments: Sequence[Instrument], *, at_par: Sequence[str] = USD_AT_PAR
+    ) -> "InstrumentTable":
+        """The table of instruments in any order; the desk counts in what most of them quote."""
+        par = tuple(sorted(set(at_par)))
+        traded = [i for i in instruments if i.kind is not InstrumentKind.OPTION] or instruments
+        shares = Counter(_currency(i.quote, par) for i in traded)
+        desk = min(shares, key=lambda quote: (-shares[quote], quote), default="USD")
+        rows = tuple(sorted(instruments, key=lambda i: (i.lane, i.symbol)))
+        return cls(lanes, desk, rows, par)
+
+    @classmethod
     def from_json(cls, text: str) -> "InstrumentTable":
         found = json.loads(text)
         rows = tuple(
             Instrument(**{**row, "kind": InstrumentKind(row["kind"])})
             for row in found["instruments"]
         )
-        return cls(found["lanes"], found["desk_currency"], rows)
+        at_par = tuple(found.get("at_par", USD_AT_PAR))
+        return cls(found["lanes"], found["desk_currency"], rows, at_par)
 
     def to_json(self) -> str:
-        rows = [_as_record(i) for i in self.instruments]
-        return json.dumps(
-            {"lanes": self.lanes, "desk_currency": self.desk_currency, "instruments": rows},
-            sort_keys=True,
-        )
+        """`at_par` only where it is not the usual, as the first tables were written."""
+        found: dict[str, Any] = {
+            "lanes": self.lanes,
+            "desk_currency": self.desk_currency,
+            "instruments": [_as_record(i) for i in self.instruments],
+        }
+        if self.at_par != USD_AT_PAR:
+            found["at_par"] = self.at_par
+        return json.dumps(found, sort_keys=True)
 
     def digest(self) -> str:
         return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+    def currency(self, asset: str) -> str:
+        """What an asset counts as: USD for those at par, each other one for itself."""
+        return _currency(asset, self.at_par)
+
+    def counted_at_par(self) -> list[str]:
+        """The assets of these instruments that count as USD without being it."""
+        assets = {asset for i in self.instruments for asset in (i.base, i.quote, i.settle)}
+        return sorted(assets & set(self.at_par))
 
     def active_lanes(self) -> list[int]:
         """Lanes that have instruments; only these take part in heartbeats."""
@@ -123,9 +158,7 @@ class InstrumentTable:
 
     def of_lanes(self, lanes: list[int]) -> "InstrumentTable":
         """The part of the table that a worker of these lanes needs."""
-        return InstrumentTable(
-            self.lanes, self.desk_currency, tuple(i for i in self.instruments if i.lane in lanes)
-        )
+        return replace(self, instruments=tuple(i for i in self.instruments if i.lane in lanes))
 
     def row(self, lane: int, symbol: int) -> int:
         """Row of an instrument in this table and in `arrays()`."""
@@ -177,7 +210,7 @@ class InstrumentTable:
         groups: dict[tuple[int, str, str], list[int]] = {}
         for k, i in enumerate(self.instruments):
             if i.kind != InstrumentKind.OPTION:  # its price is not one of the asset
-                groups.setdefault((i.lane, i.base, currency(i.quote)), []).append(k)
+                groups.setdefault((i.lane, i.base, self.currency(i.quote)), []).append(k)
         for rows in groups.values():
             for k in rows:
                 others = [other for other in rows if other != k][:MAX_PARTNERS]
@@ -186,14 +219,15 @@ class InstrumentTable:
 
     def _rates(self) -> tuple[I4, I1]:
         """Per row: where the rate from its quote asset to the desk's currency comes from."""
-        desk = currency(self.desk_currency)
+        desk = self.currency(self.desk_currency)
         found: dict[str, tuple[int, int]] = {desk: (-1, 0)}
         for k, i in enumerate(self.instruments):  # the first market that converts, in table order
-            if currency(i.quote) == desk:
-                found.setdefault(currency(i.base), (k, 0))
-            elif currency(i.base) == desk:
-                found.setdefault(currency(i.quote), (k, 1))
-        pairs = [found.get(currency(i.quote), (-2, 0)) for i in self.instruments]
+            base, quote = self.currency(i.base), self.currency(i.quote)
+            if quote == desk:
+                found.setdefault(base, (k, 0))
+            elif base == desk:
+                found.setdefault(quote, (k, 1))
+        pairs = [found.get(self.currency(i.quote), (-2, 0)) for i in self.instruments]
         return (
             np.array([row for row, _ in pairs], np.int32),
             np.array([inverse for _, inverse in pairs], np.int8),
@@ -209,6 +243,10 @@ def _as_record(instrument: Instrument) -> dict[str, Any]:
     return {name: value for name, value in record.items() if value != _LATER.get(name, ...)}
 
 
-def currency(asset: str) -> str:
-    """USD and its stablecoins are one currency for marks and partners, at the stated rate 1."""
-    return "USD" if asset in USD_LIKE else asset
+def lane_asset(base: str) -> str:
+    """By which instruments share a lane; whoever may be at par with USD is with it."""
+    return _currency(base, USD_AT_PAR)
+
+
+def _currency(asset: str, at_par: Sequence[str]) -> str:
+    return "USD" if asset in at_par else asset

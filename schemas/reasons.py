@@ -38,10 +38,10 @@ class Reason(IntEnum):
     BINARY_OUT_OF_ZONE = 82, "the price is in no retracement zone"
     BINARY_EDGE_BELOW_COST = 83, "the chance to win does not pay for the loss at this payout"
     # spot engine: 100 to 119
-    SPOT_NOT_TRADABLE = 100, "the instrument cannot be traded as a position"
+    SPOT_NOT_TRADABLE = 100, "it cannot be held: an option, or nothing converts what it quotes"
     SPOT_NO_SWING = 101, "no confirmed swing to draw retracements from"
     SPOT_OUT_OF_ZONE = 102, "the price is not near the 61.8 % retracement"
-    SPOT_NO_SHORT = 103, "the venue does not lend this instrument for a short sale"
+    SPOT_NO_SHORT = 103, "its venue lends none of it for a short sale"
     SPOT_REWARD_RISK = 104, "the take-profit is too near for the stop"
     SPOT_EDGE_BELOW_COST = 105, "the take-profit does not pay for spread and fees"
     SPOT_AGAINST_MODEL = 106, "the model expects the other direction"

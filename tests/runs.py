@@ -54,6 +54,10 @@ def run(
     return Ran(log, *digests(log))
 
 
+def nothing(n: int) -> None:
+    """Progress that nobody watches."""
+
+
 def eurusd(rows_until_ns: int | None = None) -> Feed:
     """The sample tape of EURUSD, or its beginning."""
     return open_tapes([EURUSD], to_ns=rows_until_ns)

@@ -117,7 +117,10 @@ def gaps(bars: list[Bar]) -> list[Zone]:
 def nearest_open(bars: list[Bar], zones: list[Zone], side: int) -> tuple[float, float]:
     """Of the zones that no bar since has reached."""
     seen = turned(bars, side)
-    near = lambda z: z.high if side > 0 else -z.low  # noqa: E731 - said once
+
+    def near(z: Zone) -> float:
+        return z.high if side > 0 else -z.low
+
     still = [
         z for z in zones
         if z.side == side and all(seen[c].low > near(z) for c in range(z.born + 1, len(bars)))

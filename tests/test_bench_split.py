@@ -4,6 +4,7 @@ In a tiny form, on a real broker. That figures are there and fit together is che
 large one is.
 """
 
+import io
 import json
 import os
 from typing import Any
@@ -78,7 +79,7 @@ def test_nothing_is_left_on_the_brokers(found: Any, kafka_servers: str) -> None:
 
 
 def test_people_get_tables(found: Any) -> None:
-    console = Console(width=120, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
+    console = Console(width=120, record=True, file=io.StringIO())
     split.show(found, console)
     text = console.export_text()
     assert all(hop in text for hop in HOPS)

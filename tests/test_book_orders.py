@@ -56,7 +56,7 @@ def the_first(n: int) -> Callable[[pa.Table], Any]:
     return lambda table: pa.array([k < n for k in range(table.num_rows)])
 
 
-Row = tuple[str, int, float, float, str]  # action, side, price, size, order
+Row = tuple[str, int, float, float, str | None]  # action, side, price, size, order
 FIRST: list[Row] = [("created", 1, 99.0, 1.0, "1"), ("created", -1, 101.0, 2.0, "2")]
 
 
@@ -284,7 +284,7 @@ NAN = float("nan")
 BAD: list[tuple[str, Row, dict[str, Any], str]] = [
     ("an action is unknown",  ("moved", 1, 99.0, 1.0, "3"),     {}, "no row has such an action"),
     ("an id is no number",    ("created", 1, 99.0, 1.0, "a3"),  {}, "the order id is not a whole"),
-    ("an id is missing",      ("created", 1, 99.0, 1.0, None),  {}, "the order id is not a whole"),  # type: ignore[list-item]
+    ("an id is missing",      ("created", 1, 99.0, 1.0, None),  {}, "the order id is not a whole"),
     ("it has no side",        ("created", 0, 99.0, 1.0, "3"),   {}, "the side is neither"),
     ("it has no price",       ("created", 1, NAN, 1.0, "3"),    {}, "the price or the size"),
     ("its size is negative",  ("changed", 1, 99.0, -1.0, "1"),  {}, "the price or the size"),

@@ -3,7 +3,9 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,14 +15,13 @@ from flows.log.embedded import EmbeddedLog
 from flows.log.memory import MemoryLog
 from flows.replay import verify
 from schemas.kinds import Control, Flag, Kind
-from schemas.rows import take
+from schemas.rows import DecisionRows, take
 from schemas.topics import DECISIONS, FEATURES, LEDGER, MARKET, PROPOSALS, TOPICS
-from tests.runs import ROOT, Ran, btc, eurusd, run, table, tables
+from tests.runs import ROOT, Ran, btc, eurusd, nothing, run, table, tables
 
 MORNING_NS = 1_398_949_200_000_000_000  # 2014-05-01 13:00: 12,622 quotes and a few dozen trades
 EIGHT_NS = 1_398_931_200_000_000_000  # 08:00: 4,600 quotes and the first trades
 AN_HOUR_NS = 1_398_906_000_000_000_000  # 01:00: enough for the slow batches of one row
-NOTHING = lambda n: None  # noqa: E731  progress that nobody watches
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +59,7 @@ def test_batches_of_one_and_seven_rows(tmp_path: Path) -> None:
 def test_without_numba(tmp_path: Path) -> None:
     """The same bits from plain Python, in a process of its own."""
     program = (
-        "import sys; from pathlib import Path; from tests.runs import eurusd, run; "
+        "import sys; from pathlib import Path; from tests.runs import eurusd, nothing, run; "
         f"feed, folder = eurusd({EIGHT_NS}), Path(sys.argv[1]); "
         "ran = run(feed, profile='memory', batch_rows=500, folder=folder); "
         "print(ran.decision_digest, ran.ledger_digest)"
@@ -76,13 +77,13 @@ def test_three_markets_of_one_asset(tmp_path: Path) -> None:
     ran = run(btc(), profile="memory", batch_rows=5000, folder=tmp_path)
     again = run(btc(), profile="memory", batch_rows=333, folder=tmp_path)
     assert _digests(ran) == _digests(again)
-    found = verify(ran.log, progress=NOTHING)
+    found = verify(ran.log, progress=nothing)
     assert found.difference is None
     assert found.decisions > 900
 
 
 def test_a_replay_finds_no_difference(morning: Ran) -> None:
-    found = verify(morning.log, progress=NOTHING)
+    found = verify(morning.log, progress=nothing)
     assert found.difference is None
     assert found.numeric_matches
     assert found.decisions > 5000
@@ -94,7 +95,7 @@ def test_a_replay_finds_one_flipped_byte(topic: str, tmp_path: Path) -> None:
     run(eurusd(MORNING_NS), profile="embedded", batch_rows=2000, folder=tmp_path).log.close()
     _flip_a_byte(tmp_path / "log.sqlite", topic)
     log = EmbeddedLog(tmp_path / "log.sqlite")
-    found = verify(log, progress=NOTHING)
+    found = verify(log, progress=nothing)
     log.close()
     assert found.difference is not None
     assert found.difference["topic"] == topic
@@ -102,13 +103,13 @@ def test_a_replay_finds_one_flipped_byte(topic: str, tmp_path: Path) -> None:
 
 
 def test_a_replay_shows_both_sides_of_a_changed_decision(morning: Ran) -> None:
-    def tamper(rows: object) -> object:
-        changed = rows._replace(confidence=rows.confidence.copy())  # type: ignore[attr-defined]
+    def tamper(rows: DecisionRows) -> DecisionRows:
+        changed = rows._replace(confidence=rows.confidence.copy())
         changed.confidence[np.flatnonzero(changed.approved)[0]] += 1e-12
         return changed
 
     approved = np.flatnonzero(table(morning.log, DECISIONS, [0]).approved)[0]
-    found = verify(_copy(morning, {DECISIONS.name: tamper}), progress=NOTHING).difference
+    found = verify(_copy(morning, {DECISIONS.name: tamper}), progress=nothing).difference
     assert found is not None
     assert (found["topic"], found["row"], found["columns"]) == (
         "decisions.v1",
@@ -122,10 +123,10 @@ def test_a_replay_finds_a_changed_amount_and_a_missing_tail(morning: Ran) -> Non
     def tamper(rows: list[dict[str, object]]) -> list[dict[str, object]]:
         return [row | {"memo": "another"} if row["seq"] == 3 else row for row in rows]
 
-    found = verify(_copy(morning, {LEDGER.name: tamper}), progress=NOTHING).difference
+    found = verify(_copy(morning, {LEDGER.name: tamper}), progress=nothing).difference
     assert found is not None
     assert (found["topic"], found["row"], found["columns"]) == ("ledger.v1", 3, ["memo"])
-    short = verify(_copy(morning, {LEDGER.name: lambda rows: rows[:-1]}), progress=NOTHING)
+    short = verify(_copy(morning, {LEDGER.name: lambda rows: rows[:-1]}), progress=nothing)
     assert short.difference is not None
     assert short.difference["recorded"] is None
 
@@ -161,7 +162,7 @@ def test_a_halt_stops_trading_and_is_replayed(tmp_path: Path) -> None:
     after = decisions.market_seq > market.seq[halt[0]]
     assert after.any()
     assert not decisions.approved[after].any()
-    assert verify(ran.log, progress=NOTHING).difference is None
+    assert verify(ran.log, progress=nothing).difference is None
     ran.log.close()
 
 
@@ -188,7 +189,7 @@ def _flip_a_byte(path: Path, topic: str) -> None:
     db.close()
 
 
-def _copy(ran: Ran, tamper: dict[str, object]) -> MemoryLog:
+def _copy(ran: Ran, tamper: dict[str, Callable[[Any], Any]]) -> MemoryLog:
     """The same log with some topics' rows changed, and sound checksums."""
     log = MemoryLog()
     writer = log.writer()
@@ -200,9 +201,9 @@ def _copy(ran: Ran, tamper: dict[str, object]) -> MemoryLog:
         change = tamper.get(topic.name, lambda rows: rows)
         if isinstance(found[0], list):
             rows = [row for part in found for row in part]
-            writer.append(encode_json(topic, lane=0, rows=change(rows), code_version="x"))  # type: ignore[operator]
+            writer.append(encode_json(topic, lane=0, rows=change(rows), code_version="x"))
         else:
-            whole = change(table(ran.log, topic, [0]))  # type: ignore[operator]
+            whole = change(table(ran.log, topic, [0]))
             writer.append(encode_rows(topic, lane=0, rows=whole, code_version="x"))
     writer.flush()
     return log

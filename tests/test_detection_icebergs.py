@@ -232,7 +232,9 @@ class SlowIcebergs:
     """Bids of one instrument, with dictionaries; gives (event, price, size, refills)."""
 
     def __init__(self, limits: IcebergThresholds) -> None:
-        self.limits, self.book, self.prices = limits, {}, {}  # type: ignore[var-annotated]
+        self.limits = limits
+        self.book: dict[float, Any] = {}
+        self.prices: dict[float, Any] = {}
         self.book_ms = -1e9
         self.alarms: list[tuple[int, float, float, float]] = []
 

@@ -19,7 +19,7 @@ from flows.settings import SettingsError
 from schemas.kinds import Kind
 from schemas.rows import F8, I8
 from schemas.topics import SIGNALS
-from tests.runs import run, table
+from tests.runs import nothing, run, table
 from tests.tape_files import quotes, write
 from venues.feed import Feed
 from venues.tape import open_tapes
@@ -29,7 +29,6 @@ DAY_NS = 86_400_000_000_000
 RELEASE = "2024-01-05T13:30:00+00:00"
 RELEASE_NS = 1_704_461_400_000_000_000
 FLOW_KNOWN = "1970-01-02T12:00:00+00:00"  # 36 h after the stamp of the day
-NOTHING = lambda n: None  # noqa: E731  progress that nobody watches
 
 
 def desk(folder: Path, *lines: str) -> Path:
@@ -146,7 +145,7 @@ def test_a_run_records_and_shows_what_the_files_hold(what: str, start: str, tmp_
     for name in ("calendar.parquet", "flows.csv"):
         (tmp_path / name).unlink()
     assert json.loads(ran.log.texts()[RECORD])["settings"]["features"] == settings.features
-    assert verify(ran.log, progress=NOTHING).difference is None
+    assert verify(ran.log, progress=nothing).difference is None
     rows = table(ran.log, SIGNALS, recorded_run(ran.log)[1].active_lanes())
     values = rows.values[rows.kind == Kind.QUOTE]
     value = dict(zip(wanted, values.T, strict=True))

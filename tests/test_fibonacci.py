@@ -1,6 +1,7 @@
 """Promise: levels, zones and signals are drawn from the last confirmed leg, and only from it."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -113,10 +114,10 @@ SIGNALS = [(binary_signal, *case) for case in BINARY] + [(spot_signal, *case) fo
     ids=[f"binary: {c[0]}" for c in BINARY] + [f"spot: {c[0]}" for c in SPOT],
 )
 def test_signals(
-    signal: object, what: str, mid: float, start: float, end: float, reason: Reason, side: int,
-    level: float, near: float,
+    signal: Callable[..., Any], what: str, mid: float, start: float, end: float, reason: Reason,
+    side: int, level: float, near: float,
 ) -> None:  # fmt: skip
-    found = signal(mid, 4.0, start, end, 0.25)  # type: ignore[operator]
+    found = signal(mid, 4.0, start, end, 0.25)
     assert found[:2] == (reason, side)
     assert found[2:] == pytest.approx((level, near), nan_ok=True, abs=1e-9)
 

@@ -7,7 +7,7 @@ from schemas.instruments import Instrument, InstrumentKind, InstrumentTable
 from tests.tape_files import quotes, trades, write
 from venues.tape import TapeFeed, open_tapes
 from venues.tape.steps import Steps, step_text
-from venues.venue_classes import VENUES, UnlistedVenueError, terms
+from venues.venue_classes import VENUES, UnlistedVenueError, instrument, terms
 
 SPOT, LINEAR, INVERSE, EVENT = (
     InstrumentKind.SPOT, InstrumentKind.LINEAR, InstrumentKind.INVERSE, InstrumentKind.EVENT,
@@ -65,6 +65,55 @@ UNREADABLE = [
 @pytest.mark.parametrize(("venue", "name"), UNREADABLE)
 def test_unreadable_symbol(venue, name):
     assert terms(venue, name) is None
+
+
+def made(venue: str, name: str) -> Instrument:
+    """An instrument as its class of venues says."""
+    found = terms(venue, name)
+    assert found is not None
+    return instrument(
+        venue, name, found, lane=0, symbol=0, tick=None, lot=None, has_quotes=True,
+        clock_offset_ns=0,
+    )  # fmt: skip
+
+
+SHORT = [
+    # what                                   venue           market          can be sold short
+    ("coins are there or not",               "binance_spot",  "BTCUSDT",      False),
+    ("nor through ccxt",                     "ccxt-upbit",    "BTC/EUR",      False),
+    ("a perpetual is a contract",            "binance_usdm",  "BTCUSDT",      True),
+    ("also where a vendor files it as spot", "binance",       "SUIUSDT_PERP", True),
+    ("and inverse",                          "binance",       "ADAUSD_PERP",  True),
+    ("beside spot at one venue",             "okx",           "BTC-USDT-SWAP", True),
+    ("whose coins are coins",                "okx",           "BTC-USDT",     False),
+    ("through ccxt",                         "ccxt-upbit",    "BTC/USDT:USDT", True),
+    ("FX is on margin",                      "oanda",         "EURUSD",       True),
+    ("shares can be borrowed",               "US_NBBO",       "AIG",          True),
+    ("who holds no event cannot sell it",    "polymarket",    "will-it-rain", False),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("what", "venue", "name", "can"), SHORT, ids=[c[0] for c in SHORT])
+def test_who_can_be_sold_short(what, venue, name, can):
+    assert made(venue, name).can_short is can
+
+
+COUNTED = [
+    # venue          market         a quantity of 1 is one
+    ("binance_spot", "BTCUSDT",     "BTC"),
+    ("oanda",        "EURUSD",      "EUR"),
+    ("binance_usdm", "BTCUSDT",     "BTC"),
+    ("cme",          "ESH4",        "contracts"),
+    ("bybit_perp",   "BTCUSD",      "contracts"),  # of 1 USD
+    ("polymarket",   "will-it-rain", "contracts"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("venue", "name", "unit"), COUNTED, ids=[f"{c[0]}:{c[1]}" for c in COUNTED]
+)
+def test_what_a_quantity_counts(venue, name, unit):
+    assert made(venue, name).qty_unit == unit
 
 
 def test_unlisted_venue():

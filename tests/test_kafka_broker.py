@@ -158,11 +158,45 @@ def test_a_row_that_is_not_acknowledged_in_time_is_an_error(own_broker: Cluster)
 def test_a_port_in_use_is_named(tmp_path: Path) -> None:
     need_kafka()
     with socket.socket() as taken:
-        taken.bind((HOST, 0))
+        first = free_port(6)
+        port = first + 5
+        taken.bind((HOST, port))
         taken.listen()
-        port = taken.getsockname()[1]
-        with pytest.raises(BrokerError, match=rf"port {port} of 127\.0\.0\.1 is not free .*--port"):
-            start(prepare(tmp_path / "kafka", port=port))
+        refused = rf"port {port} of 127\.0\.0\.1 is not free .*; choose another with --port$"
+        with pytest.raises(BrokerError, match=refused):
+            start(prepare(tmp_path / "new" / "kafka", port=port))
+        with pytest.raises(BrokerError, match=f"port {port} "):  # of the third broker's controller
+            start(prepare(tmp_path / "new" / "kafka", brokers=3, port=first))
+        assert not (tmp_path / "new").exists()  # nothing that another --port would not fit to
+        (tmp_path / "kafka").mkdir()
+        cluster = prepare(tmp_path / "kafka", port=port)
+        made(cluster)
+        with pytest.raises(BrokerError, match=rf"port {port} .*end what listens there.* --data$"):
+            start(cluster)
+
+
+def made(cluster: Cluster) -> None:
+    """Let its folder hold a cluster that has been started before."""
+    shape = {"identity": cluster.identity, "brokers": cluster.brokers, "port": cluster.port}
+    (cluster.folder / "cluster.json").write_text(json.dumps(shape))
+
+
+def test_two_that_make_one_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    need_kafka()
+    cluster, other = (prepare(tmp_path, port=free_port(2)) for _ in range(2))
+    monkeypatch.setattr("flows.kafka_broker._check_port", lambda port, way_out: made(other))
+    with pytest.raises(BrokerError, match="another 'kafka up' has made a cluster there just now"):
+        start(cluster)
+    assert open_cluster(tmp_path) == other
+
+
+def test_without_java_nothing_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    code, _, err = trifecta_kafka("up", "--data", tmp_path / "kafka")
+    assert code == 2
+    assert "Kafka needs Java 17" in err
+    assert not (tmp_path / "kafka").exists()
 
 
 def test_a_broker_that_dies_while_starting_is_quoted(
@@ -177,6 +211,8 @@ def test_a_broker_that_dies_while_starting_is_quoted(
 
 def test_a_folder_keeps_its_shape(tmp_path: Path) -> None:
     cluster = prepare(tmp_path, brokers=3, port=21_000)
+    assert list(tmp_path.iterdir()) == []  # `start` makes it
+    made(cluster)
     assert cluster.servers == "127.0.0.1:21000,127.0.0.1:21002,127.0.0.1:21004"
     assert prepare(tmp_path) == open_cluster(tmp_path) == cluster
     with pytest.raises(BrokerError, match="brokers 3, not 1"):

@@ -190,8 +190,8 @@ def test_reports_controls_and_heartbeats_pass_behind_what_they_release() -> None
     )
     rows = [tick(0.1, 150.0), answer, control(at(1.6), Control.HALT), heartbeat(at(2.0))]
     made = run(ONE, *rows, rules=EACH_SECOND)
-    P = Kind.PROPOSAL  # noqa: N806
-    assert made.kind.tolist() == [P, P, P, Kind.REPORT, Kind.CONTROL, Kind.HEARTBEAT]
+    made_here = [Kind.PROPOSAL] * 3
+    assert made.kind.tolist() == [*made_here, Kind.REPORT, Kind.CONTROL, Kind.HEARTBEAT]
     assert made.market_seq.tolist() == [1, 1, 1, 1, 2, 3]
     assert made.seq.tolist() == list(range(6))
     passed = row_at(made, 3)

@@ -28,9 +28,9 @@ D = Decimal
 
 def test_a_float_among_the_operands_traps() -> None:
     with exact_arithmetic(), pytest.raises(decimal.FloatOperation):
-        Decimal(0.1)  # noqa: RUF032
+        Decimal(0.1)  # noqa: RUF032 - it must not pass
     with exact_arithmetic(), pytest.raises(decimal.FloatOperation):
-        D("0.1") < 0.1  # noqa: B015
+        D("0.1") < 0.1  # noqa: B015 - nor this
     with exact_arithmetic(), pytest.raises(TypeError):
         D("0.1") * 0.1  # type: ignore[operator]
 

@@ -372,7 +372,7 @@ def test_list_that_has_to_be_asked_for_by_post() -> None:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the library's name
             """Nothing: the test's output is its own."""
 
     server = HTTPServer(("127.0.0.1", 0), Answer)

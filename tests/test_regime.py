@@ -17,7 +17,8 @@ RULES = LaneRules()
 
 def score(log_prices: np.ndarray) -> tuple[float, float, float]:
     change, std = float(log_prices[-1] - log_prices[0]), float(np.std(log_prices))
-    return tuple(map(float, regime_state(change, std, std)))  # type: ignore[return-value]
+    vol, trend, reversion = regime_state(change, std, std)
+    return float(vol), float(trend), float(reversion)
 
 
 @pytest.mark.parametrize("slope", [1e-6, -1e-6, 0.01, -3.0])

@@ -13,12 +13,13 @@ import pytest
 from plotly.offline import get_plotlyjs
 from rich.console import Console
 
-from console.report.data import ModelInfo, PriceSample, RunData
+from console.report.data import LedgerView, ModelInfo, PriceSample, RunData
 from console.report.page import render_page, write_page
 from console.report.summary import build_report, json_safe, write_json
 from console.report.terminal import print_summary
 from console.report.trips import build_trips
 from schemas.instruments import InstrumentKind, InstrumentTable
+from schemas.kinds import Engine
 from tests.test_report_synthetic import START_NS, instrument, run_data, walking_run
 
 KEYS = {
@@ -84,6 +85,34 @@ def test_a_losing_desk_is_told_so(losing: RunData) -> None:
     assert "runs/x/report.html" in said
     assert "abababababababab" in said
     assert "The desk lost" in own_part(page(losing))
+
+
+def test_money_is_never_without_its_currency(losing: RunData) -> None:
+    said, shown = terminal(losing), re.sub(r"<[^>]+>", " ", own_part(page(losing)))
+    for text in (said, shown):
+        assert re.search(r"[\d,]+\.\d\d USD (better|worse) than the desk", text)
+    assert "result USD fees USD" in said
+    for head in ("result, USD", "fees, USD", "equity, USD"):
+        assert head in shown
+    assert ">result<" not in page(losing)
+    gap = replace(losing, ledger=LedgerView(Decimal(99_000), -12.5))
+    assert "own account differ by \N{MINUS SIGN}12.50 USD." in terminal(gap)
+    assert "\N{MINUS SIGN}12.50 USD beside the desk" in own_part(page(gap))
+
+
+def test_quantities_are_never_without_their_unit(losing: RunData) -> None:
+    legs = [(trip.engine, leg) for trip in build_trips(losing) for leg in trip.legs]
+    units = {(engine, leg.instrument): leg.unit for engine, leg in legs}
+    assert units == {
+        (Engine.BINARY, "sim:EURUSD"): "USD",  # a stake
+        (Engine.SPOT, "sim:EURUSD"): "EUR",
+        (Engine.SPOT, "sim:BTCUSDT"): "BTC",
+        (Engine.ARBITRAGE, "sim:BTCUSDT"): "BTC",
+        (Engine.ARBITRAGE, "simfut:BTCUSD"): "contracts",
+    }
+    shown = re.sub(r"<[^>]+>", " ", own_part(page(losing)))
+    assert re.search(r"(call|put), stake [\d,.]+ USD\\u003c", shown)  # on the chart
+    assert re.search(r"(buy|sell) [\d,.]+ BTC, sim:BTCUSDT", shown)  # among what is open
 
 
 def test_an_earning_desk_and_one_that_did_nothing_are_told_so() -> None:

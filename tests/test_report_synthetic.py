@@ -3,6 +3,7 @@
 import json
 import math
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -56,21 +57,21 @@ TABLE = InstrumentTable(
 )
 
 
-def decisions(rows: list[dict[str, Any]]) -> DecisionRows:
+def decisions(rows: Sequence[dict[str, Any]]) -> DecisionRows:
     """Decision rows from dicts; what is not given is blank, seq counts from 0."""
     blank = {"kind": int(Kind.DECISION), "symbol_second": NO_SYMBOL}
     made: DecisionRows = _table(DecisionRows, rows, blank)
     return made
 
 
-def reports(rows: list[dict[str, Any]]) -> MarketRows:
+def reports(rows: Sequence[dict[str, Any]]) -> MarketRows:
     """Report rows from dicts; what is not given is blank, seq counts from 0."""
     blank = {"kind": int(Kind.REPORT), "ref_id": NO_ID, "ref": 0.0, "source": -1, "source_row": -1}
     made: MarketRows = _table(MarketRows, rows, blank)
     return made
 
 
-def _table(kind: Any, rows: list[dict[str, Any]], blank: dict[str, Any]) -> Any:
+def _table(kind: Any, rows: Sequence[dict[str, Any]], blank: dict[str, Any]) -> Any:
     out = empty(kind, len(rows))
     for name in dtypes(kind):
         default = np.nan if dtypes(kind)[name].kind == "f" else 0
@@ -81,8 +82,8 @@ def _table(kind: Any, rows: list[dict[str, Any]], blank: dict[str, Any]) -> Any:
 
 
 def run_data(
-    made: list[dict[str, Any]] = [],  # noqa: B006 - never changed
-    reported: list[dict[str, Any]] = [],  # noqa: B006
+    made: Sequence[dict[str, Any]] = (),
+    reported: Sequence[dict[str, Any]] = (),
     *,
     prices: dict[int, tuple[list[int], list[float]]] | None = None,
     table: InstrumentTable = TABLE,

@@ -42,12 +42,11 @@ from operators.features.registry import SETS
 from schemas.kinds import Flag, Kind
 from schemas.rows import concat
 from schemas.topics import DECISIONS, FEATURES, LEDGER, MARKET, PROPOSALS, REPORTS, SIGNALS, Topic
-from tests.runs import BTC, Ran, btc, digests, run, table, tables
+from tests.runs import BTC, Ran, btc, digests, nothing, run, table, tables
 
 WORDS = ["flow", "depth"]
 FEATURES_ON = {"sets": WORDS, "daily_qty": {"binance_usdm:BTCUSDT": 300.0}}
 SETTINGS = RunSettings(features=FEATURES_ON)
-NOTHING = lambda n: None  # noqa: E731  progress that nobody watches
 DEADLINE_S = 240
 
 
@@ -110,11 +109,11 @@ def test_a_run_without_features_is_what_it_was(ran: Ran, tmp_path: Path) -> None
     assert (plain.decision_digest, plain.ledger_digest) == digests(ran.log)
     for topic in (MARKET, FEATURES, PROPOSALS):
         same(table(plain.log, topic, lanes(plain.log)), table(ran.log, topic, lanes(ran.log)))
-    assert verify(plain.log, progress=NOTHING).difference is None
+    assert verify(plain.log, progress=nothing).difference is None
 
 
 def test_a_replay_compares_every_value(ran: Ran) -> None:
-    found = verify(ran.log, progress=NOTHING)
+    found = verify(ran.log, progress=nothing)
     assert found.difference is None
     assert found.compared[SIGNALS.name] == signals(ran.log).seq.size > 100_000
 
@@ -124,7 +123,7 @@ def test_a_replay_compares_every_value(ran: Ran) -> None:
         return rows._replace(values=values)
 
     lane = lanes(ran.log)[0]
-    difference = verify(_copied(ran.log, lane, tamper), progress=NOTHING).difference
+    difference = verify(_copied(ran.log, lane, tamper), progress=nothing).difference
     assert difference is not None
     found_at = difference["topic"], difference["row"], difference["columns"]
     assert found_at == (SIGNALS.name, 4000, ["values"])
@@ -133,7 +132,7 @@ def test_a_replay_compares_every_value(ran: Ran) -> None:
 def test_a_replay_finds_rows_that_are_missing(ran: Ran) -> None:
     lane = lanes(ran.log)[0]
     cut = _copied(ran.log, lane, lambda rows: type(rows)(*(column[:-1] for column in rows)))
-    difference = verify(cut, progress=NOTHING).difference
+    difference = verify(cut, progress=nothing).difference
     assert difference is not None
     assert difference["topic"] == SIGNALS.name
 

@@ -1,5 +1,6 @@
 """Promise: `trifecta up` starts the workers that a desk needs, and shows how each of them is."""
 
+import io
 import json
 import os
 import socket
@@ -142,7 +143,7 @@ def status(**changes: object) -> Status:
 
 
 def shown(*statuses: Status, width: int) -> list[str]:
-    console = Console(width=width, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    console = Console(width=width, record=True, file=io.StringIO())
     console.print(status_table(statuses, title="desk", logs=Path("runs/desk/logs"), width=width))
     return [line.rstrip() for line in console.export_text().splitlines()]
 

@@ -14,6 +14,7 @@ from schemas.instruments import Instrument, InstrumentKind
 from venues.contracts import contract_of
 
 CCXT = "ccxt-"  # before the name of an exchange that is asked through ccxt
+CONTRACTS = (InstrumentKind.LINEAR, InstrumentKind.INVERSE)  # sold without owning, at any venue
 BINARY_PAYOUT = "0.85"  # a usual offer of binary brokers on FX, metals and crypto
 
 
@@ -42,7 +43,7 @@ class VenueClass:
     rule: Rule
     maker: str
     taker: str
-    can_short: bool
+    can_short: bool  # what it lists as spot; futures and perpetuals always can
     binary: bool  # binary contracts are offered on its quoted markets
     tick: str  # where a tape shows no price
     lot: str  # where a tape shows no size
@@ -373,7 +374,7 @@ def instrument(
         lot=lot or of.lot,
         fee_maker=of.maker,
         fee_taker=of.taker,
-        can_short=of.can_short,
+        can_short=of.can_short or found.kind in CONTRACTS,
         has_quotes=has_quotes,
         binary_payout=BINARY_PAYOUT if of.binary and has_quotes else "0",
         clock_offset_ns=clock_offset_ns,

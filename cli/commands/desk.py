@@ -5,7 +5,25 @@ from typing import Annotated
 
 import typer
 
-from cli.commands.options import AnyRunFolder, Balance, Cadence, Config, Desk, Json, Rate, Rows
+from cli.commands.options import (
+    AnyRunFolder,
+    Balance,
+    Cadence,
+    Config,
+    Deployment,
+    Desk,
+    Feeds,
+    From,
+    Json,
+    PaperMode,
+    Rate,
+    Record,
+    Rows,
+    Seed,
+    Simulate,
+    Tapes,
+    To,
+)
 
 app = typer.Typer()
 
@@ -20,9 +38,7 @@ def worker(
         str,
         typer.Argument(metavar="ingest|features|decide|execute|account|store", show_default=False),
     ],
-    deployment: Annotated[
-        str, typer.Option(metavar="NAME", help="Of the desk; stands before the topics' names.")
-    ] = "",
+    deployment: Deployment = "",
     profile: Annotated[
         str, typer.Option(metavar="kafka", help="Workers share their log on brokers alone.")
     ] = "kafka",
@@ -45,46 +61,28 @@ def worker(
     log: Annotated[
         str, typer.Option(metavar="auto|json|text", help="How log lines look on stderr.")
     ] = "auto",
-    tape: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="FILE", help="Ingest: a recording in Parquet; once for each."),
-    ] = None,
-    feed: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="VENUE:MARKET", help="Ingest: a live market, kraken:BTC/USD; once for each."
-        ),
-    ] = None,
-    record: Annotated[
-        bool, typer.Option("--record", help="Ingest: keep what venues send in raw.v1.")
-    ] = False,
-    simulate: Annotated[
-        bool, typer.Option("--simulate", help="Ingest: a made-up market instead of tapes.")
-    ] = False,
+    tape: Tapes = None,
+    feed: Feeds = None,
+    record: Record = False,
+    simulate: Simulate = False,
     rows: Rows = None,
     rate: Rate = None,
     speed: Annotated[
         float, typer.Option(metavar="X", min=0.0, help="Multiple of real time; 0 is all it can.")
     ] = 1.0,
-    from_: Annotated[
-        str | None, typer.Option("--from", metavar="UTC", help="First moment of the tapes to read.")
-    ] = None,
-    to: Annotated[
-        str | None, typer.Option(metavar="UTC", help="First moment no longer to be read.")
-    ] = None,
-    mode: Annotated[
-        str | None,
-        typer.Option(
-            metavar="paper|shadow",
-            help="Paper if not given; shadow decides and sends no order.",
-        ),
-    ] = None,
+    from_: From = None,
+    to: To = None,
+    mode: PaperMode = None,
     cadence: Cadence = None,
     balance: Balance = None,
-    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Of --simulate.")] = 0,
+    seed: Seed = None,
     config: Config = None,
 ) -> None:
-    """Run one flow of a desk for as long as its log goes on; the settings are ingest's."""
+    """Run one flow of a desk for as long as its log goes on.
+
+    What is read (--tape, --feed, --simulate, and what belongs to them) and the settings are
+    ingest's; the others find them on the log.
+    """
     from cli.errors import AGAIN, told
 
     with told(away=AGAIN):
@@ -115,44 +113,25 @@ def worker(
     "refused; 130 stopped by Ctrl-C or SIGTERM, the same command goes on."
 )
 def up(
-    deployment: Annotated[
-        str, typer.Option(metavar="NAME", help="Stands before the topics' names.")
-    ] = "",
+    deployment: Deployment = "",
     lanes: Annotated[
         list[str] | None,
         typer.Option(
             metavar="0-3", help="Lanes of one features worker; once for each. All in one if not."
         ),
     ] = None,
-    tape: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="FILE", help="A recording in Parquet to ingest; once for each."),
-    ] = None,
-    feed: Annotated[
-        list[str] | None,
-        typer.Option(metavar="VENUE:MARKET", help="A live market to ingest; once for each."),
-    ] = None,
-    record: Annotated[
-        bool, typer.Option("--record", help="Of --feed: keep what venues send in raw.v1.")
-    ] = False,
-    simulate: Annotated[
-        bool, typer.Option("--simulate", help="Ingest a made-up market instead of tapes.")
-    ] = False,
+    tape: Tapes = None,
+    feed: Feeds = None,
+    record: Record = False,
+    simulate: Simulate = False,
     speed: Annotated[
         float | None, typer.Option(metavar="X", help="Multiple of real time, of what is ingested.")
     ] = None,
-    mode: Annotated[
-        str | None,
-        typer.Option(metavar="paper|shadow", help="Shadow decides and sends no order."),
-    ] = None,
+    mode: PaperMode = None,
     cadence: Cadence = None,
     balance: Balance = None,
-    from_: Annotated[
-        str | None, typer.Option("--from", metavar="UTC", help="First moment of the tapes to read.")
-    ] = None,
-    to: Annotated[
-        str | None, typer.Option(metavar="UTC", help="First moment no longer to be read.")
-    ] = None,
+    from_: From = None,
+    to: To = None,
     state: Annotated[
         Path | None,
         typer.Option(
@@ -171,9 +150,7 @@ def up(
     ] = None,
     rows: Rows = None,
     rate: Rate = None,
-    seed: Annotated[
-        int | None, typer.Option(metavar="N", min=0, help="Of --simulate; 0 if not given.")
-    ] = None,
+    seed: Seed = None,
     config: Config = None,
     json: Json = False,
 ) -> None:

@@ -5,7 +5,19 @@ from typing import Annotated
 
 import typer
 
-from cli.commands.options import Balance, Cadence, Config, Json, Rate, Rows
+from cli.commands.options import (
+    Balance,
+    Cadence,
+    Config,
+    From,
+    Json,
+    Rate,
+    Rows,
+    Seed,
+    Simulate,
+    Tapes,
+    To,
+)
 
 app = typer.Typer()
 
@@ -15,13 +27,8 @@ app = typer.Typer()
     "Ctrl-C or SIGTERM, the same command with its --out goes on."
 )
 def run(
-    tape: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="FILE", help="A recording in Parquet; once for each."),
-    ] = None,
-    simulate: Annotated[
-        bool, typer.Option("--simulate", help="A made-up market instead of tapes.")
-    ] = False,
+    tape: Tapes = None,
+    simulate: Simulate = False,
     from_topic: Annotated[
         str | None,
         typer.Option(
@@ -63,15 +70,9 @@ def run(
         ),
     ] = None,
     balance: Balance = None,
-    seed: Annotated[
-        int, typer.Option(metavar="N", min=0, help="Of --simulate: another seed, another market.")
-    ] = 0,
-    from_: Annotated[
-        str | None, typer.Option("--from", metavar="UTC", help="First moment of the tapes to read.")
-    ] = None,
-    to: Annotated[
-        str | None, typer.Option(metavar="UTC", help="First moment no longer to be read.")
-    ] = None,
+    seed: Seed = None,
+    from_: From = None,
+    to: To = None,
     speed: Annotated[
         float | None,
         typer.Option(metavar="X", help="Multiple of real time; if not given, all it can."),

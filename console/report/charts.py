@@ -281,9 +281,9 @@ def _exits(pairs: Sequence[tuple[Trip, Leg]], currency: str) -> list[Figure]:
 def _tooltip(trip: Trip, leg: Leg, currency: str) -> str:
     """What a pointer on an entry or exit shows."""
     if trip.engine is Engine.BINARY:
-        did = f"{'call' if leg.side > 0 else 'put'}, stake {number(leg.qty)}"
+        did = f"{'call' if leg.side > 0 else 'put'}, stake {money(leg.qty, leg.unit)}"
     else:
-        did = f"{'buy' if leg.side > 0 else 'sell'} {leg.qty:,.7g}"
+        did = f"{'buy' if leg.side > 0 else 'sell'} {leg.qty:,.7g} {leg.unit}"
     out = price(leg.exit_px) if leg.exit_ts_ns >= 0 else f"{price(leg.mark_px)} (mark)"
     held = (leg.exit_ts_ns - leg.entry_ts_ns) / 1e9 if leg.exit_ts_ns >= 0 else None
     ended = trip.exit_words or ("still open" if trip.status == OPEN else UNKNOWN)
@@ -293,7 +293,7 @@ def _tooltip(trip: Trip, leg: Leg, currency: str) -> str:
         + (f" in {duration(held)}" if held is not None else ""),
         minute(utc(leg.entry_ts_ns)),
         ended,
-        f"<b>{money(trip.net, currency, signed=True)}</b> after {money(trip.fees)} fees",
+        f"<b>{money(trip.net, currency, signed=True)}</b> after {money(trip.fees, currency)} fees",
         f"confidence {percent(trip.confidence, digits=0)}, reward/risk {number(trip.reward_risk)}",
     ]
     return "<br>".join([lines[0], *(escape(line) for line in lines[1:4]), *lines[4:]])

@@ -32,7 +32,7 @@ from operators.ledger.book import Book, LedgerError
 from operators.ledger.journal import Journal, JournalRow
 from operators.ledger.views import balances, equity
 from schemas.digest import DecisionDigest, LedgerDigest
-from schemas.instruments import InstrumentTable, currency
+from schemas.instruments import InstrumentTable
 from schemas.kinds import Control, Kind
 from schemas.reasons import Reason
 from schemas.rows import F8, I8, DecisionRows, MarketRows, concat, empty, take
@@ -354,6 +354,7 @@ def _rates(
     table: InstrumentTable, marks: Mapping[tuple[int, int], Decimal], owned: Mapping[str, Decimal]
 ) -> dict[str, Decimal]:
     """Worth of one unit of each asset owned, at the first market that can tell, in table order."""
+    currency = table.currency
     desk = currency(table.desk_currency)
     known = {desk: Decimal(1)}
     for _ in range(2):  # a second time for what is quoted in something that is not the desk's

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from console.report.data import PriceSample, RunData
-from schemas.instruments import Instrument, InstrumentArrays, InstrumentKind, currency
+from schemas.instruments import InstrumentArrays, InstrumentKind, InstrumentTable
 from schemas.rows import F8, I8
 
 RATE_IS_ONE, NO_RATE = -1, -2  # of InstrumentArrays.rate_row
@@ -16,13 +16,13 @@ RATE_IS_ONE, NO_RATE = -1, -2  # of InstrumentArrays.rate_row
 class Rates:
     """Marks and rates of a run, read from its price samples."""
 
-    instruments: tuple[Instrument, ...]
+    table: InstrumentTable
     arrays: InstrumentArrays
     prices: dict[int, PriceSample]
 
     @classmethod
     def of(cls, data: RunData) -> "Rates":
-        return cls(data.instruments.instruments, data.instruments.arrays(), dict(data.prices))
+        return cls(data.instruments, data.instruments.arrays(), dict(data.prices))
 
     def mid(self, row: int, ts_ns: int) -> float:
         """Last sampled mid at or before a moment, else the first; NaN without any."""
@@ -65,8 +65,9 @@ class Rates:
         Contracts pay in their settle asset, everything else in quote. A settle asset that is
         neither of the pair's has no rate: NaN.
         """
-        instrument, rate = self.instruments[row], self.quote_rate(row, ts_ns)
+        instrument, rate = self.table.instruments[row], self.quote_rate(row, ts_ns)
         contracts = instrument.kind in (InstrumentKind.LINEAR, InstrumentKind.INVERSE)
+        currency = self.table.currency
         asset = currency(instrument.settle if contracts else instrument.quote)
         if asset == currency(instrument.quote):
             return rate

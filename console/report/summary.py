@@ -21,7 +21,7 @@ from console.report.metrics import (
     sharpe,
 )
 from console.report.trips import OPEN, Trip, build_trips
-from console.report.words import utc
+from console.report.words import money, utc
 from operators.ledger.views import verify
 from schemas.kinds import Side
 from schemas.reasons import Reason
@@ -42,7 +42,8 @@ def build_report(data: RunData, trips: Sequence[Trip] | None = None) -> Report:
 
     Notes
     -----
-    Money is in the desk's currency. `engines.*.pnl` is after fees, with open trips marked.
+    Money is in the desk's currency; `at_par` are the assets that were counted as USD, one for
+    one. `engines.*.pnl` is after fees, with open trips marked.
     `equity.ledger` is the exact ledger at the last marks; `equity.ledger_gap` what it was above the
     desk's own mark at the last decision: floats, marks up to one cadence old, and profits in other
     assets, which the ledger marks to the end and the desk takes at the rate of their day.
@@ -71,6 +72,7 @@ def build_report(data: RunData, trips: Sequence[Trip] | None = None) -> Report:
         "tapes": list(data.tapes),
         "sources": list(data.sources),
         "currency": data.instruments.desk_currency,
+        "at_par": data.instruments.counted_at_par(),
         "span": _span(data),
         "rows": data.rows,
         "rows_on_log": data.rows_on_log,
@@ -168,6 +170,7 @@ def _open_position(trip: Trip) -> dict[str, Any]:
                 "instrument": leg.instrument,
                 "side": Side(leg.side).name,
                 "qty": leg.qty,
+                "unit": leg.unit,
                 "entry_price": leg.entry_px,
                 "mark": leg.mark_px,
             }
@@ -209,7 +212,10 @@ def _warnings(data: RunData, report: Report) -> list[str]:
         found.append(f"The ledger does not hold: {'; '.join(ledger['problems']) or 'it drifts'}.")
     gap = report["equity"]["ledger_gap"]
     if gap is not None and abs(gap) > GAP_WARNED * data.balance:
-        found.append(f"The ledger and the desk's own account differ by {gap:+,.2f}.")
+        found.append(
+            "The ledger and the desk's own account differ by "
+            + f"{money(gap, report['currency'], signed=True)}."
+        )
     lost = data.rows - data.rows_on_log - data.rows_quarantined
     if lost:
         found.append(f"{lost:,} tape rows are neither on the log nor in quarantine.")

@@ -17,6 +17,7 @@ from console.report.words import (
     microseconds,
     money,
     number,
+    par_words,
     percent,
     reason_words,
     verdict,
@@ -57,7 +58,9 @@ def _covered(report: dict[str, Any]) -> str:
 
 def _engines(report: dict[str, Any]) -> Table:
     currency = report["currency"]
-    table = _table("engine", right=("trades", "closed", "won", f"result {currency}", "fees", "R/R"))
+    table = _table(
+        "engine", right=("trades", "closed", "won", f"result {currency}", f"fees {currency}", "R/R")
+    )
     for name, engine in report["engines"].items():
         result = money(engine["pnl"], signed=True)
         table.add_row(
@@ -100,6 +103,7 @@ def _delay(report: dict[str, Any]) -> str:
 def _facts(report: dict[str, Any], files: Sequence[str]) -> Table:
     equity, ledger = report["equity"], report["ledger"]
     currency, n_open = report["currency"], len(report["open_positions"])
+    par = par_words(report["at_par"])
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
@@ -111,6 +115,7 @@ def _facts(report: dict[str, Any], files: Sequence[str]) -> Table:
             "equity",
             f"{money(equity['start'])} \N{RIGHTWARDS ARROW} {money(equity['end'], currency)}",
         ),
+        *([("currency", f"{currency}, {par}")] if par else []),
         ("max drawdown", percent(equity["max_drawdown"])),
         ("Sharpe ratio", f"{ratio} ({equity['sharpe_note']})"),
         ("fees", money(report["fees"], currency)),

@@ -36,7 +36,8 @@ class Leg:
     row: int  # of the instrument table
     instrument: str
     side: int  # Side of the entry
-    qty: float  # entered; a binary's stake, in its quote asset
+    qty: float  # entered; a binary's stake
+    unit: str  # of `qty`: an asset, or contracts
     entry_ts_ns: int  # ts_recv_ns of the first entry report; -1 without one
     entry_px: float  # mean over fills; a binary's strike
     exit_ts_ns: int  # ts_recv_ns of the last exit report; -1 while open
@@ -254,9 +255,10 @@ def _leg(row: int, side: int, reports: list[_Report], rates: Rates) -> Leg:
     end_px = mark if still_open else _mean_px(exits)
     return Leg(
         row=row,
-        instrument=rates.instruments[row].id,
+        instrument=rates.table.instruments[row].id,
         side=side,
         qty=entered,
+        unit=rates.table.instruments[row].qty_unit,
         entry_ts_ns=entries[0].ts_ns if entries else -1,
         entry_px=_mean_px(entries),
         exit_ts_ns=exits[-1].ts_ns if exits and not still_open else -1,
@@ -273,7 +275,7 @@ def _pnl(
     """Desk currency before fees: what was sold less what was bought, and the rest at `end_px`."""
     if not fills:
         return 0.0
-    instrument = rates.instruments[row]
+    instrument = rates.table.instruments[row]
     size = float(instrument.contract_size)
     held = position if math.isfinite(end_px) and position != 0.0 else 0.0
     if instrument.kind is InstrumentKind.INVERSE:  # a dollar contract pays 1 / price in base
@@ -307,15 +309,16 @@ def _binary_leg(envelope: _Envelope, reports: list[_Report], rates: Rates) -> tu
     stake = start.qty if start is not None else 0.0
     share = 0.0  # of the stake; while open it is neither won nor lost
     if end is not None and end.code is ReportCode.SETTLED_WON:
-        share = float(rates.instruments[row].binary_payout)
+        share = float(rates.table.instruments[row].binary_payout)
     elif end is not None and end.code is ReportCode.SETTLED_LOST:
         share = -1.0
     won = share * stake
     leg = Leg(
         row=row,
-        instrument=rates.instruments[row].id,
+        instrument=rates.table.instruments[row].id,
         side=envelope.side,
         qty=stake,
+        unit=rates.table.instruments[row].quote,
         entry_ts_ns=start.ts_ns if start is not None else -1,
         entry_px=start.price if start is not None else math.nan,
         exit_ts_ns=end.ts_ns if end is not None else -1,
@@ -333,7 +336,7 @@ def _reward_risk(envelope: _Envelope, rates: Rates) -> float:
     Spot: way to the take-profit over way to the stop. Binary: payout per unit staked. Arbitrage:
     the spread's way back on the first leg's notional, over the reserved worst case.
     """
-    instrument = rates.instruments[envelope.row]
+    instrument = rates.table.instruments[envelope.row]
     if envelope.engine is Engine.BINARY:
         return float(instrument.binary_payout)
     if envelope.engine is Engine.SPOT:

@@ -1,6 +1,7 @@
 """Numbers and findings of a report in words, the same on the terminal and on the page."""
 
 import math
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -53,6 +54,13 @@ def percent(fraction: float | None, *, signed: bool = False, digits: int = 2) ->
     text = number(100.0 * fraction, digits)
     plus = "+" if signed and fraction > 0.0 and text.strip("0.,") != "" else ""
     return f"{plus}{text}\N{NO-BREAK SPACE}%"
+
+
+def par_words(assets: Sequence[str]) -> str:
+    """What is counted as USD without being it; "" where nothing is."""
+    if not assets:
+        return ""
+    return f"{' and '.join(assets)} counted as USD, one for one"
 
 
 def duration(seconds: float | None) -> str:
@@ -115,7 +123,7 @@ def against_holding(report: dict[str, Any]) -> str:
     if abs(end - held) < HALF_CENT:
         return f"{text}, the same."
     side = "better" if held > end else "worse"
-    return f"{text}, {money(abs(end - held))} {side} than the desk."
+    return f"{text}, {money(abs(end - held), report['currency'])} {side} than the desk."
 
 
 def span_s(report: dict[str, Any]) -> float | None:

@@ -243,7 +243,7 @@ def _results(futures: Mapping[Any, "Future[Any]"], *, fine: int | None = None) -
 def _wait_until_usable(admin: AdminClient, made: Sequence[NewTopic]) -> None:
     """Brokers list a topic before they take rows for it; rows written until then would be lost."""
     end = time.monotonic() + USABLE_TIMEOUT_S
-    latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+    latest = OffsetSpec.latest()
     asked = {
         TopicPartition(topic.topic, lane): latest
         for topic in made

@@ -9,25 +9,21 @@ from operators.arrays import F8, I4, I8, ArrayOperator, kernel
 from operators.features.flow.depth import DEPTH
 from operators.features.flow.rows import ASK_PX, ASK_QTY, BID_PX, BID_QTY
 from operators.market.books.l2 import (
+    AT,
+    BOOK,
     DONE,
     LEVELS_MAX,
-    ROOM,
+    NONE,
+    STATUS,
     BookColumns,
     L2Books,
-    lose,
-    take_level,
+    advance,
+    book_columns,
 )
 from operators.market.books.l2_state import BookTerms, L2State, covered, levels
 from operators.market.books.sides import ASK, BID
-from operators.market.books.words import BookState
 from schemas.instruments import InstrumentArrays
-from schemas.kinds import Kind
 from schemas.rows import MarketRows
-
-_BOOK, _STATUS = int(Kind.BOOK), int(Kind.BOOK_STATUS)
-_GAP, _RESYNC = int(BookState.GAP), int(BookState.RESYNC)
-_CHECKSUM_FAIL, _HALTED = int(BookState.CHECKSUM_FAIL), int(BookState.HALTED)
-_AT, _TIGHT = 0, 1  # a cursor: the next row, the side that needs room
 
 
 class LevelsBlock(NamedTuple):
@@ -75,50 +71,24 @@ class BookLevels(ArrayOperator[L2State]):
 
     def step(self, state: L2State, rows: MarketRows) -> tuple[L2State, LevelsBlock]:
         out = np.full((rows.seq.size, 4, DEPTH), np.nan)
-        columns = BookColumns(
-            rows.kind, rows.flags, rows.lane, rows.symbol, rows.side, rows.price, rows.qty,
-            rows.venue_seq, rows.source, rows.source_row, rows.seq, rows.ts_event_ns,
-            rows.ts_recv_ns, rows.code, rows.reason,
-        )  # fmt: skip
+        columns = book_columns(rows)
         cursor = np.zeros(2, np.int64)
         known = (self._base, self._count)
-        while True:
-            _fold(state, self._terms, known, columns, cursor, out)
-            if cursor[_AT] == rows.seq.size:
-                return state, LevelsBlock(out)
-            state = self._books.roomier(state, int(cursor[_TIGHT]))
+        while not _fold(state, self._terms, known, columns, cursor, out):
+            state = self._books.roomier(state, int(cursor[BOOK]))
+        return state, LevelsBlock(out)
 
 
 @kernel
 def _fold(
     state: L2State, terms: BookTerms, known: tuple[I4, I4], rows: BookColumns, cursor: I8, out: F8
-) -> None:
-    """Take rows from the cursor on; before the last only where a side needs room."""
-    base, count = known
-    kinds, lanes, symbols, flags = rows.kind, rows.lane, rows.symbol, rows.flags
-    for i in range(cursor[_AT], kinds.size):
-        kind, lane, symbol = kinds[i], lanes[i], symbols[i]
-        if kind not in (_BOOK, _STATUS):
-            continue
-        if not 0 <= lane < base.size or not 0 <= symbol < count[lane]:
-            continue
-        k = base[lane] + symbol
-        if kind == _STATUS:
-            if rows.code[i] in (_GAP, _RESYNC, _CHECKSUM_FAIL, _HALTED):
-                lose(state.books[k], rows.reason[i])
-            _show(state, k, out[i])
-            continue
-        price = rows.price[i] if rows.code[i] == 0 else np.nan  # a row about an order: no level
-        told = take_level(
-            state, terms, LEVELS_MAX, k, flags[i], rows.side[i], price, rows.qty[i],
-            rows.venue_seq[i], rows.source[i], rows.source_row[i],
-        )  # fmt: skip
-        if told == ROOM:
-            cursor[_AT], cursor[_TIGHT] = i, 2 * k + (BID if rows.side[i] > 0 else ASK)
-            return
-        if told == DONE:
-            _show(state, k, out[i])
-    cursor[_AT] = kinds.size
+) -> bool:
+    """Take rows from the cursor on; false where a side needs room before the last."""
+    while True:
+        told = advance(state, terms, LEVELS_MAX, known, rows, cursor)
+        if told not in (DONE, STATUS):
+            return bool(told == NONE)
+        _show(state, cursor[BOOK], out[cursor[AT] - 1])
 
 
 @kernel

@@ -47,11 +47,6 @@ def chosen(words: Iterable[str]) -> tuple[Feature, ...]:
     return tuple(found)
 
 
-def set_of(name: str) -> str:
-    """The set that a feature belongs to."""
-    return next(each for each, features in SETS.items() if _BY_NAME[name][0] in features)
-
-
 def _named(word: str) -> tuple[Feature, ...]:
     if word == ALL:
         return FEATURES

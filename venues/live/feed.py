@@ -15,7 +15,7 @@ from operators.market.books.l2_state import BookTerms
 from operators.market.books.l3 import L3Books, OrderRows, OrderTopRows
 from operators.market.books.status import BookEventRows, BookStatus, BookStatusRows, to_market
 from operators.market.books.words import BookEvent, BookReason, BookState
-from schemas.instruments import InstrumentTable
+from schemas.instruments import USD_AT_PAR, InstrumentTable
 from schemas.kinds import NO_SYMBOL, Kind
 from schemas.rows import MarketRows, concat, empty, take
 from venues.feed import SourceInfo
@@ -110,9 +110,10 @@ class LiveFeed:
         pace: Pace | None = None,
         clock: SessionClock | None = None,
         bytes_max: int = BYTES_MAX,
+        at_par: Sequence[str] = USD_AT_PAR,
     ) -> None:
         wanted = parse_markets(markets, venues or {})
-        self.table: InstrumentTable = instrument_table(wanted, lanes=lanes, get=get)
+        self.table: InstrumentTable = instrument_table(wanted, lanes=lanes, get=get, at_par=at_par)
         self._clock = clock or SessionClock()
         self._handover = Handover(bytes_max)
         self._last_ns = self._start_ns = self._clock.now_ns()

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from schemas.instruments import InstrumentKind, InstrumentTable, currency
+from schemas.instruments import USD_AT_PAR, InstrumentTable, lane_asset
 from venues.live.errors import LiveError, RestError
 from venues.live.venue import LiveVenue, Steps
 from venues.venue_classes import Terms, instrument, terms, venue_class
@@ -19,7 +19,11 @@ class Market(NamedTuple):
 
 
 def instrument_table(
-    markets: Sequence[Market], *, lanes: int, get: Callable[[str, str], bytes]
+    markets: Sequence[Market],
+    *,
+    lanes: int,
+    get: Callable[[str, str], bytes],
+    at_par: Sequence[str] = USD_AT_PAR,
 ) -> InstrumentTable:
     """Every market in a lane: assets round robin in sorted order, as for tapes.
 
@@ -30,12 +34,12 @@ def instrument_table(
     """
     answers: dict[str, bytes] = {}
     found = {m: (_terms(m), _steps(m, answers, get)) for m in sorted(markets, key=_key)}
-    assets = sorted({currency(of.base) for of, _ in found.values()})
+    assets = sorted({lane_asset(of.base) for of, _ in found.values()})
     lane_of = {asset: k % lanes for k, asset in enumerate(assets)}
     used: Counter[int] = Counter()
     made = []
     for market, (of, steps) in found.items():
-        lane = lane_of[currency(of.base)]
+        lane = lane_of[lane_asset(of.base)]
         row = instrument(
             market.venue.name,
             market.name,
@@ -52,13 +56,10 @@ def instrument_table(
             f"kind, contract size, fees, short sales and binary payout as usual for {what};"
             " clock offset 0"
         )
-        kind, contract = row.kind, steps.contract or row.contract_size
-        short = row.can_short or kind in (InstrumentKind.LINEAR, InstrumentKind.INVERSE)
-        made.append(replace(row, assumed=said, contract_size=contract, can_short=short))
+        contract = steps.contract or row.contract_size
+        made.append(replace(row, assumed=said, contract_size=contract))
         used[lane] += 1
-    shares = Counter(currency(row.quote) for row in made)
-    desk = min(shares, key=lambda quote: (-shares[quote], quote))
-    return InstrumentTable(lanes, desk, tuple(sorted(made, key=lambda i: (i.lane, i.symbol))))
+    return InstrumentTable.of(lanes, made, at_par=at_par)
 
 
 def _key(market: Market) -> tuple[str, str]:

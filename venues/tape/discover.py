@@ -1,8 +1,8 @@
 """The instrument table of a set of tapes, from what their first passes found."""
 
-from collections import Counter
+from collections.abc import Sequence
 
-from schemas.instruments import Instrument, InstrumentTable, currency
+from schemas.instruments import Instrument, InstrumentTable, lane_asset
 from schemas.kinds import Kind
 from venues.tape.errors import TapeError
 from venues.tape.scan import Scan
@@ -12,22 +12,25 @@ from venues.venue_classes import Terms, UnlistedVenueError, instrument, terms
 FASTEST_NS = 1_000_000  # the delay that the fastest row of a venue is taken to have
 
 
-def discover(scans: list[Scan], *, lanes: int, has_recv: bool) -> InstrumentTable:
+def discover(
+    scans: list[Scan], *, lanes: int, has_recv: bool, at_par: Sequence[str]
+) -> InstrumentTable:
     """Every market of the tapes whose symbol its venue's rule can read.
 
     Assets (base currencies) go round robin over the lanes in sorted order, so that all markets of
     an asset share a lane; `symbol` counts within the lane in the order of (venue, name). The
-    desk's currency is the quote asset of most markets. TapeError for a venue without a class.
+    desk's currency is the quote asset of most markets, USD for those in `at_par`. TapeError for a
+    venue without a class.
     """
     known = {key: found for key, found in _markets(scans) if found is not None}
-    assets = sorted({currency(found.base) for found in known.values()})
+    assets = sorted({lane_asset(found.base) for found in known.values()})
     lane_of = {asset: k % lanes for k, asset in enumerate(assets)}
     price, size, quoted = _seen(scans)
     offsets = _clock_offsets(scans) if has_recv else {}
     used = [0] * lanes
     made: list[Instrument] = []
     for (venue, name), found in sorted(known.items()):
-        lane = lane_of[currency(found.base)]
+        lane = lane_of[lane_asset(found.base)]
         made.append(
             instrument(
                 venue,
@@ -42,9 +45,7 @@ def discover(scans: list[Scan], *, lanes: int, has_recv: bool) -> InstrumentTabl
             )
         )
         used[lane] += 1
-    return InstrumentTable(
-        lanes, _desk_currency(made), tuple(sorted(made, key=lambda i: (i.lane, i.symbol)))
-    )
+    return InstrumentTable.of(lanes, made, at_par=at_par)
 
 
 def _markets(scans: list[Scan]) -> list[tuple[tuple[str, str], Terms | None]]:
@@ -87,8 +88,3 @@ def _clock_offsets(scans: list[Scan]) -> dict[str, int]:
         for venue, delay_ns in scan.delay_ns_min.items():
             least[venue] = min(delay_ns, least.get(venue, delay_ns))
     return {venue: delay_ns - FASTEST_NS for venue, delay_ns in least.items()}
-
-
-def _desk_currency(made: list[Instrument]) -> str:
-    shares = Counter(currency(i.quote) for i in made)
-    return min(shares, key=lambda quote: (-shares[quote], quote), default="USD")

@@ -1,13 +1,13 @@
 """Any number of tapes as one feed."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 
-from schemas.instruments import InstrumentTable
+from schemas.instruments import USD_AT_PAR, InstrumentTable
 from schemas.kinds import Kind
 from schemas.rows import MarketRows
 from venues.feed import SourceInfo, rebatch
@@ -51,6 +51,7 @@ def open_tapes(
     to_ns: int | None = None,
     lanes: int = 8,
     latency_ns: int = LATENCY_NS,
+    at_par: Sequence[str] = USD_AT_PAR,
 ) -> TapeFeed:
     """Look through tapes once and make them one feed.
 
@@ -66,6 +67,8 @@ def open_tapes(
         Number of lanes; see `discover` for who shares one.
     latency_ns : int
         Added to venue times to stand for receive times, where not every tape has these.
+    at_par : sequence of str
+        Assets that count as one USD each.
 
     Notes
     -----
@@ -84,7 +87,7 @@ def open_tapes(
         raise ValueError(f"latency_ns must not be negative, was {latency_ns}")
     scans = sorted((scan(path) for path in _each_once(paths)), key=lambda s: (s.name, s.sha256))
     has_recv = all(one.has_recv and one.first_recv_ns is not None for one in scans)
-    table = discover(scans, lanes=lanes, has_recv=has_recv)
+    table = discover(scans, lanes=lanes, has_recv=has_recv, at_par=at_par)
     rows_of = {(i.venue, i.name): k for k, i in enumerate(table.instruments)}
     streams = [
         Stream(one, source, table, rows_of, interval_s, has_recv, latency_ns)

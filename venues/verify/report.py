@@ -5,9 +5,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 
-# In the order of the report; orders only of a tape of orders.
-CHECKS = ("accounts", "sequence", "checksums", "quotes", "snapshots", "orders", "crossings")
-
 
 class Outcome(StrEnum):
     """How a check ended."""
@@ -21,7 +18,7 @@ class Outcome(StrEnum):
 class Check:
     """One check of a book or of a whole file."""
 
-    name: str  # one of CHECKS
+    name: str  # accounts, sequence, checksums, quotes, snapshots, orders or crossings
     outcome: Outcome
     says: str  # what was found, in words
     checked: int = 0
@@ -100,7 +97,7 @@ class FileReport:
     frames: int  # 0 for a tape, which has rows
     streams: tuple[StreamReport, ...]
     books: tuple[BookReport, ...]
-    checks: tuple[Check, ...]  # of all its books together, in the order of CHECKS
+    checks: tuple[Check, ...]  # of all its books together, orders only of a tape of orders
     counts: tuple[Count, ...] = ()
     against: tuple[str, ...] = ()  # other files that it was compared with
     outcome: Outcome = field(init=False)

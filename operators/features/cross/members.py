@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from schemas.instruments import InstrumentArrays, InstrumentKind, InstrumentTable, currency
+from schemas.instruments import InstrumentArrays, InstrumentKind, InstrumentTable
 from schemas.rows import I4
 
 MEMBERS_MAX = 16  # of a lane; later ones of the table are not compared
@@ -45,7 +45,7 @@ def asset_members(table: InstrumentTable) -> Members:
     for k, one in enumerate(table.instruments):
         if singles.place[k] == NO_MEMBER:
             continue
-        key = one.lane, currency(one.base)
+        key = one.lane, table.currency(one.base)
         if key not in seen:
             seen[key] = sum(lane == one.lane for lane, _ in seen)
             row[one.lane, seen[key]] = k

@@ -6,7 +6,6 @@ import numpy as np
 
 from operators.arrays import kernel
 from operators.features.detection.found import AlarmKind, Found, blank_found, tell
-from operators.features.detection.kaplan_meier import expected_of_those_that_last
 from operators.features.detection.level_memory import (
     ASKS,
     BIDS,
@@ -16,27 +15,39 @@ from operators.features.detection.level_memory import (
     close_message,
     find,
     forget,
-    is_lost,
     take_level,
     tick_of,
 )
-from operators.features.detection.rows import DetectorRows, detector_rows, mask
+from operators.features.detection.refills import ENDED_MIN as ENDED_MIN
+from operators.features.detection.refills import (
+    NOT_ALIKE,
+    REFILLS_TOLD,
+    SIZE_FIELDS,
+    SIZES,
+    came_back,
+    expected_qty,
+)
+from operators.features.detection.refills import chance as chance
+from operators.features.detection.rows import (
+    CHANGED,
+    LOST,
+    OTHER,
+    TRADED,
+    DetectorRows,
+    detector_rows,
+    ends_message,
+    mask,
+    what_is,
+)
 from operators.features.detection.thresholds import IcebergThresholds
-from operators.features.flow.rows import ASK_PX, BID_PX, LEVELS, TRADE, show, show_nothing
+from operators.features.flow.rows import ASK_PX, BID_PX, show, show_nothing
 from operators.features.signal import Signal, SignalInput
-from operators.records import Record, Records, blank_records
+from operators.records import Records, blank_records
 from schemas.instruments import InstrumentArrays
-from schemas.kinds import Flag, Kind
 from schemas.rows import F8, I8, U1
 
 PRICES = 12  # with trades that are watched at once, per instrument
-SIZES = 3  # of refills that are told apart at a price
-REFILLS_TOLD = 64  # more refills than this count as so many in the statistics
-ENDED_MIN = 5  # icebergs that have ended before the next one's size is expected
-NETTED_MAX = 8  # refills within one message
 
-_BOOK, _TRADE, _STATUS = int(Kind.BOOK), int(Kind.TRADE), int(Kind.BOOK_STATUS)
-_LAST = int(Flag.MSG_LAST)
 _ICEBERG = int(AlarmKind.ICEBERG)
 _REFILLS, _PEAK, _QTY, _EXPECTED, _PX = 0, 1, 2, 3, 4
 _COLUMNS = 5  # a side
@@ -59,17 +70,6 @@ _PRICE_FIELDS = {
     "named": "<i8",  # 1 + the size that was confirmed; 0: none
     "told": "<i8",  # 1: an alarm is out
 }
-_SIZE_FIELDS = {
-    "peak": "<f8",  # mean of the refills; 0: free
-    "refills": "<i8",
-    "tries": "<i8",  # times since the first that something came back and could have been one
-    "hidden": "<f8",  # their sum
-    "mark": "<f8",  # traded at the price up to the last of them
-    "gone": "<f8",  # that, and what went without a trade
-    "shown": "<f8",  # what the level showed then, this order being its last
-    "refill_ns": "<i8",  # venue time of that
-    "expected": "<f8",  # whole size of the iceberg, NaN where not known
-}
 
 
 class IcebergState(NamedTuple):
@@ -78,7 +78,7 @@ class IcebergState(NamedTuple):
     levels: LevelMemory
     book_ns: I8  # (instruments,) venue time of the last whole message
     prices: Records  # (instruments * PRICES,) _PRICE_FIELDS
-    sizes: Records  # (instruments * PRICES * SIZES,) _SIZE_FIELDS
+    sizes: Records  # (instruments * PRICES * SIZES,) SIZE_FIELDS
     ended: I8  # (instruments, REFILLS_TOLD) icebergs that ended after so many refills
     censored: I8  # (instruments, REFILLS_TOLD) that were lost from sight
     held: F8
@@ -162,7 +162,7 @@ class Icebergs(Signal[IcebergState]):
             blank_memory(n),
             np.zeros(n, np.int64),
             blank_records(_PRICE_FIELDS, n * PRICES),
-            blank_records(_SIZE_FIELDS, n * PRICES * SIZES),
+            blank_records(SIZE_FIELDS, n * PRICES * SIZES),
             np.zeros((n, REFILLS_TOLD), np.int64),
             np.zeros((n, REFILLS_TOLD), np.int64),
             np.full((n, len(self.NAMES)), np.nan),
@@ -192,26 +192,24 @@ def _walk(
         if not 0 <= k < terms.tick.size:
             show_nothing(values, i, columns)
             continue
-        kind = rows.kind[i]
-        if terms.excluded[k]:
-            pass
-        elif kind == _BOOK and rows.code[i] == 0:
+        told = OTHER if terms.excluded[k] else what_is(rows, i)
+        if told == CHANGED:
             tick = tick_of(rows.price[i], terms.tick[k])
             at, _ = take_level(levels, k, rows.flags[i], rows.side[i], tick, rows.qty[i])
             if at != NOWHERE and levels.owner[k, at] > 0:
                 memory.prices[k * PRICES + levels.owner[k, at] - 1].touched = 1
-            if rows.flags[i] & _LAST and rows.event[i] & LEVELS:
+            if ends_message(rows, i):
                 bid_px, ask_px = rows.levels[i, BID_PX, 0], rows.levels[i, ASK_PX, 0]
                 if close_message(levels, k, bid_px, ask_px, terms.tick[k]):
                     _compare(memory, terms, k, rows.ts_event_ns[i], i, found)
                 else:
                     _lose(memory, k)
-        elif kind == _TRADE and rows.event[i] & TRADE and rows.sign[i] != 0.0 and levels.known[k]:
+        elif told == TRADED and levels.known[k]:
             _trade(
                 memory, terms, k, -1 if rows.sign[i] > 0.0 else 1, rows.price[i], rows.qty[i],
                 rows.ts_event_ns[i], rows.ts_recv_ns[i], i, found,
             )  # fmt: skip
-        elif kind == _STATUS and is_lost(rows.code[i]):
+        elif told == LOST:
             forget(levels, k)
             _lose(memory, k)
         show(values, i, columns, memory.held, k)
@@ -369,95 +367,13 @@ def _settle(memory: IcebergState, terms: _Terms, k: int, place: int, ts_ns: int)
         and back >= limits.shown_share_min * shown
         and ts_ns - one.trade_ns <= limits.refill_ns
     ):
-        _came_back(memory, limits, terms.half_lot[k], k, place, back, netted, ts_ns)
-
-
-@kernel
-def _came_back(
-    memory: IcebergState,
-    limits: IcebergThresholds,
-    half_lot: float,
-    k: int,
-    place: int,
-    back: float,
-    netted: float,
-    ts_ns: int,
-) -> None:
-    """Size is back soon after a trade: of which order, as its size tells?"""
-    one, sizes = memory.prices[place], memory.sizes
-    slack, first = limits.size_tolerance * back + half_lot, place * SIZES
-    gone = one.total + one.left
-    like, least, times, known = -1, first, 0, False
-    for j in range(first, first + SIZES):
-        size = sizes[j]
-        if j == first or _is_older(size, sizes[least]):
-            least = j
-        if size.refills == 0:
-            continue
-        n = max(int(back / size.peak + 0.5), 1)
-        alike = abs(back - n * size.peak) <= slack
-        known = known or alike
-        if one.total - size.mark < size.peak - slack or gone - size.gone < size.shown - slack:
-            continue  # the order of the last refill cannot have been filled yet
-        size.tries += 1
-        within = n == 1 or (n <= NETTED_MAX and netted >= back - slack)
-        if alike and within and (like < 0 or size.refills > sizes[like].refills):
-            like, times = j, n
-    if like < 0:
-        if not known and one.total >= back - slack and least != one.named - 1 + first:
-            new = sizes[least]
-            new.peak, new.refills, new.tries, new.hidden = back, 1, 0, back
-            new.mark, new.gone, new.shown = one.total, gone, one.visible
-            new.refill_ns, new.expected = ts_ns, np.nan
-        return
-    size = sizes[like]
-    size.refills += times
-    size.tries += times - 1
-    size.hidden += back
-    size.mark, size.gone, size.shown = one.total, gone, one.visible
-    size.peak, size.refill_ns = size.hidden / size.refills, ts_ns
-    one.active_ns = max(one.active_ns, ts_ns)
-    if (
-        one.named == 0
-        and size.refills >= limits.refills_min
-        and chance(size.tries, size.refills - 1, limits.alike_share) <= limits.chance_max
-    ):
-        one.named = 1 + like - first
-    if one.named == 1 + like - first:
-        size.expected = _expected(memory, k, size)
-
-
-@kernel
-def _is_older(size: Record, other: Record) -> bool:
-    """Whether a size has shown less of being an iceberg's, or as little and longer ago."""
-    if size.refills != other.refills:
-        return bool(size.refills < other.refills)
-    return bool(size.refill_ns < other.refill_ns)
-
-
-@kernel
-def chance(tries: int, hits: int, share: float) -> float:
-    """About how likely so many of the tries are hits, if each is with this probability.
-
-    The first term of the binomial tail: an upper bound of each way to get them.
-    """
-    ways = 1.0
-    for j in range(hits):
-        ways *= share * (tries - j) / (j + 1.0)
-    return ways
-
-
-@kernel
-def _expected(memory: IcebergState, k: int, size: Record) -> float:
-    """Whole size of an iceberg with so many refills."""
-    n = 0
-    for t in range(REFILLS_TOLD):
-        n += memory.ended[k, t]
-    if n < ENDED_MIN:
-        return np.nan
-    so_far = min(size.refills, REFILLS_TOLD - 1)
-    more = expected_of_those_that_last(memory.ended[k], memory.censored[k], so_far) - so_far
-    return float(size.peak * (1.0 + size.refills + more))
+        first = place * SIZES
+        at = came_back(
+            one, memory.sizes, first, limits, terms.half_lot[k], back, netted, ts_ns
+        )  # fmt: skip
+        if at != NOT_ALIKE and one.named == 1 + at - first:
+            size = memory.sizes[at]
+            size.expected = expected_qty(memory.ended[k], memory.censored[k], size)
 
 
 @kernel

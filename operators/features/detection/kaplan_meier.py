@@ -6,38 +6,22 @@ Kaplan, Meier (1958), Nonparametric Estimation from Incomplete Observations.
 import numpy as np
 
 from operators.arrays import kernel
-from schemas.rows import F8, I8
-
-
-@kernel
-def survival(ended: I8, censored: I8, out: F8) -> None:
-    """Write the estimated probability to last longer than each duration.
-
-    Parameters
-    ----------
-    ended, censored : int64, shape (durations,)
-        How many ended at duration 0, 1, 2, ..., and how many were last seen there. Of one duration
-        the ends come first.
-    out : float64, shape (durations,)
-        S(0), S(1), ... NaN where nothing was left to be seen, after a last one that was lost.
-    """
-    at_risk = 0
-    for t in range(ended.size):
-        at_risk += ended[t] + censored[t]
-    share = 1.0
-    for t in range(ended.size):
-        if at_risk == 0 and share > 0.0:
-            share = np.nan
-        elif at_risk > 0:
-            share *= 1.0 - ended[t] / at_risk
-        out[t] = share
-        at_risk -= ended[t] + censored[t]
+from schemas.rows import I8
 
 
 @kernel
 def expected_of_those_that_last(ended: I8, censored: I8, so_far: int) -> float:
     """Mean duration of those that last at least `so_far`.
 
+    Parameters
+    ----------
+    ended, censored : int64, shape (durations,)
+        How many ended at duration 0, 1, 2, ..., and how many were last seen there. Of one duration
+        the ends come first.
+    so_far : int, >= 0
+
+    Notes
+    -----
     Where the longest one was lost from sight it counts as ended there: a restricted mean, which is
     too small rather than unbounded. `so_far` itself where nothing lasted so long; NaN where nothing
     has ended.

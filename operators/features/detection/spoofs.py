@@ -6,6 +6,18 @@ import numpy as np
 
 from operators.arrays import kernel
 from operators.features.detection.found import AlarmKind, Found, blank_found, tell
+from operators.features.detection.large_orders import (
+    DONE,
+    FREE,
+    GONE,
+    LIVE,
+    ORDER_FIELDS,
+    ORDERS,
+    WAITS,
+    is_layer,
+    layers,
+    tell_layers,
+)
 from operators.features.detection.level_memory import (
     ASKS,
     BIDS,
@@ -15,58 +27,33 @@ from operators.features.detection.level_memory import (
     close_message,
     find,
     forget,
-    is_lost,
     take_level,
     tick_of,
 )
-from operators.features.detection.rows import DetectorRows, detector_rows, mask
+from operators.features.detection.rows import (
+    CHANGED,
+    LOST,
+    OTHER,
+    TRADED,
+    DetectorRows,
+    detector_rows,
+    ends_message,
+    mask,
+    what_is,
+)
 from operators.features.detection.thresholds import SpoofThresholds
 from operators.features.flow.quantile import SIZE, observe, quantile
-from operators.features.flow.rows import (
-    ASK_PX,
-    BID_PX,
-    LEVELS,
-    TRADE,
-    show,
-    show_nothing,
-)
+from operators.features.flow.rows import ASK_PX, BID_PX, show, show_nothing
 from operators.features.signal import Signal, SignalInput
 from operators.records import Record, Records, blank_records
 from schemas.instruments import InstrumentArrays
-from schemas.kinds import Flag, Kind
 from schemas.rows import F8, I8, U1
 
-ORDERS = 32  # large ones that are watched at once, per instrument
 SIZES_MIN = 20  # orders seen before one is called large
 MEDIAN = 0.5
 
-_BOOK, _TRADE, _STATUS = int(Kind.BOOK), int(Kind.TRADE), int(Kind.BOOK_STATUS)
-_LAST, _SNAPSHOT = int(Flag.MSG_LAST), int(Flag.SNAPSHOT)
-_SPOOF, _LAYERING = int(AlarmKind.SPOOF), int(AlarmKind.LAYERING)
+_SPOOF = int(AlarmKind.SPOOF)
 _SPOOF_BID, _SPOOF_ASK, _LAYERS_BID, _LAYERS_ASK = 0, 1, 2, 3
-_FREE, _LIVE, _GONE, _WAITS, _DONE = 0, 1, 2, 3, 4
-
-_ORDER_FIELDS = {
-    "state": "<i8",  # _FREE; _LIVE; _GONE: left, a late trade may tell; _WAITS: cancelled, for a
-    # trade on the other side; _DONE: cancelled, remembered for layers and episodes
-    "key": "<i8",  # of its price in the memory of levels
-    "at": "<i8",
-    "side": "<i8",  # +1 bids, -1 asks
-    "price": "<f8",
-    "before": "<f8",  # what the level showed before it
-    "qty": "<f8",
-    "ratio": "<f8",  # over the median of that time
-    "distance": "<f8",  # ticks from the best price of its side, then
-    "since_ns": "<i8",  # venue time of its placement
-    "onset_ns": "<i8",  # our clock then
-    "gone_ns": "<i8",  # venue time of its leaving
-    "filled": "<f8",  # traded at its price since
-    "other": "<f8",  # volume that had been traded on the other side when it came
-    "score": "<f8",
-    "benefit": "<i8",  # 1: a trade on the other side came in time
-    "told": "<i8",  # 1: an alarm SPOOF is out for it
-    "layered": "<i8",  # 1: it belongs to a layering that is told
-}
 
 
 class SpoofState(NamedTuple):
@@ -75,7 +62,7 @@ class SpoofState(NamedTuple):
     levels: LevelMemory
     sizes: F8  # (instruments, SIZE) of the running median of what is added to a level at once
     passive: F8  # (instruments, 2) volume traded so far against bids, against asks
-    orders: Records  # (instruments * ORDERS,) _ORDER_FIELDS
+    orders: Records  # (instruments * ORDERS,) ORDER_FIELDS
     held: F8
 
 
@@ -149,7 +136,7 @@ class Spoofs(Signal[SpoofState]):
             blank_memory(n),
             np.zeros((n, SIZE)),
             np.zeros((n, 2)),
-            blank_records(_ORDER_FIELDS, n * ORDERS),
+            blank_records(ORDER_FIELDS, n * ORDERS),
             np.full((n, len(self.NAMES)), np.nan),
         )
 
@@ -177,10 +164,9 @@ def _walk(
         if not 0 <= k < terms.tick.size:
             show_nothing(values, i, columns)
             continue
-        kind, ts_ns = rows.kind[i], rows.ts_event_ns[i]
-        if terms.excluded[k]:
-            pass
-        elif kind == _BOOK and rows.code[i] == 0:
+        ts_ns = rows.ts_event_ns[i]
+        told = OTHER if terms.excluded[k] else what_is(rows, i)
+        if told == CHANGED:
             tick, qty = tick_of(rows.price[i], terms.tick[k]), rows.qty[i]
             at, before = take_level(levels, k, rows.flags[i], rows.side[i], tick, qty)
             if at != NOWHERE and not levels.loading[k] and not np.isnan(before):
@@ -191,17 +177,17 @@ def _walk(
                         memory, terms, k, at, tick, 1 if rows.side[i] > 0 else -1, rows.price[i],
                         before, qty, ts_ns, rows.ts_recv_ns[i],
                     )  # fmt: skip
-            if rows.flags[i] & _LAST and rows.event[i] & LEVELS:
+            if ends_message(rows, i):
                 bid_px, ask_px = rows.levels[i, BID_PX, 0], rows.levels[i, ASK_PX, 0]
                 if close_message(levels, k, bid_px, ask_px, terms.tick[k]):
                     _judge(memory, terms, k, ts_ns, i, found)
                 else:
                     _lose(memory, k)
-        elif kind == _TRADE and rows.event[i] & TRADE and rows.sign[i] != 0.0 and levels.known[k]:
+        elif told == TRADED and levels.known[k]:
             s = ASKS if rows.sign[i] > 0.0 else BIDS
             _trade(memory, k, s, tick_of(rows.price[i], terms.tick[k]), rows.qty[i])
             _judge(memory, terms, k, ts_ns, i, found)
-        elif kind == _STATUS and is_lost(rows.code[i]):
+        elif told == LOST:
             forget(levels, k)
             _lose(memory, k)
         show(values, i, columns, memory.held, k)
@@ -210,7 +196,7 @@ def _walk(
 @kernel
 def _lose(memory: SpoofState, k: int) -> None:
     for j in range(k * ORDERS, (k + 1) * ORDERS):
-        memory.orders[j].state = _FREE
+        memory.orders[j].state = FREE
     for j in range(memory.held.shape[1]):
         memory.held[k, j] = np.nan
 
@@ -221,13 +207,13 @@ def _change(
 ) -> None:
     """The level of a large order has changed: has it grown, or gone?"""
     one = memory.orders[k * ORDERS + memory.levels.owner[k, at] - 1]
-    if one.state != _LIVE:
+    if one.state != LIVE:
         memory.levels.owner[k, at] = 0 if qty > before else memory.levels.owner[k, at]
     elif qty > before:
         one.ratio *= 1.0 + (qty - before) / one.qty
         one.qty += qty - before
     elif qty <= one.before + (1.0 - terms.limits.gone_share) * one.qty + terms.half_lot[k]:
-        one.state, one.gone_ns = _GONE, ts_ns
+        one.state, one.gone_ns = GONE, ts_ns
 
 
 @kernel
@@ -257,7 +243,7 @@ def _add(
         return
     place = _room(memory, k)
     one = memory.orders[place]
-    one.state, one.key, one.at, one.side = _LIVE, levels.key[k, at], at, side
+    one.state, one.key, one.at, one.side = LIVE, levels.key[k, at], at, side
     one.price, one.before, one.qty = price, before, added
     one.ratio, one.distance = added / typical, distance
     one.since_ns, one.onset_ns, one.gone_ns = ts_ns, recv_ns, 0
@@ -271,7 +257,7 @@ def _room(memory: SpoofState, k: int) -> int:
     """A free place, else that of the order that came first."""
     oldest = k * ORDERS
     for j in range(k * ORDERS, (k + 1) * ORDERS):
-        if memory.orders[j].state == _FREE:
+        if memory.orders[j].state == FREE:
             return j
         if memory.orders[j].since_ns < memory.orders[oldest].since_ns:
             oldest = j
@@ -302,29 +288,29 @@ def _judge(memory: SpoofState, terms: _Terms, k: int, ts_ns: int, i: int, found:
     fresh_bid = fresh_ask = False
     for place in range(k * ORDERS, (k + 1) * ORDERS):
         one = memory.orders[place]
-        if one.state == _DONE and ts_ns - one.gone_ns > limits.benefit_ns:
-            one.state = _FREE
-        if one.state == _FREE or one.state == _DONE:
+        if one.state == DONE and ts_ns - one.gone_ns > limits.benefit_ns:
+            one.state = FREE
+        if one.state == FREE or one.state == DONE:
             continue
         if ts_ns - one.since_ns <= limits.benefit_ns:
             other = memory.passive[k, ASKS if one.side > 0 else BIDS] - one.other
             one.benefit = 1 if other > limits.benefit_share_min * one.qty else 0
-        if one.state == _LIVE and ts_ns - one.since_ns > limits.life_max_ns:
+        if one.state == LIVE and ts_ns - one.since_ns > limits.life_max_ns:
             _disown(memory, k, place)
-            one.state = _FREE
-        elif one.state == _GONE and ts_ns >= one.gone_ns + limits.late_ns:
+            one.state = FREE
+        elif one.state == GONE and ts_ns >= one.gone_ns + limits.late_ns:
             _disown(memory, k, place)
             in_haste = one.gone_ns - one.since_ns <= limits.life_max_ns
             unfilled = one.filled <= limits.filled_share_max * one.qty
-            one.state = _WAITS if in_haste and unfilled else _FREE
-        if one.state == _WAITS and (one.benefit or ts_ns - one.since_ns > limits.benefit_ns):
-            one.state, one.score = _DONE, score(limits, one)
+            one.state = WAITS if in_haste and unfilled else FREE
+        if one.state == WAITS and (one.benefit or ts_ns - one.since_ns > limits.benefit_ns):
+            one.state, one.score = DONE, score(limits, one)
             _tell_spoof(memory, terms, k, place, i, found)
             fresh_bid, fresh_ask = fresh_bid or one.side > 0, fresh_ask or one.side < 0
     if fresh_bid:
-        _tell_layers(memory, limits, k, 1, i, found)
+        tell_layers(memory.orders, limits, k, 1, i, found)
     if fresh_ask:
-        _tell_layers(memory, limits, k, -1, i, found)
+        tell_layers(memory.orders, limits, k, -1, i, found)
     _hold(memory, k, ts_ns - limits.benefit_ns)
 
 
@@ -351,72 +337,11 @@ def _tell_spoof(
     known, reach = False, (limits.episode_ticks + 0.5) * terms.tick[k]  # half: binary fractions
     for j in range(k * ORDERS, (k + 1) * ORDERS):
         other = memory.orders[j]
-        if j != place and other.state == _DONE and other.told and other.side == one.side:
+        if j != place and other.state == DONE and other.told and other.side == one.side:
             known = known or abs(other.price - one.price) <= reach
     one.told = 1
-    if not known and _layers(memory, limits, k, one) < limits.layers_min:
+    if not known and layers(memory.orders, limits, k, one) < limits.layers_min:
         tell(found, i, _SPOOF, one.side, one.price, one.qty, one.score, one.onset_ns)
-
-
-@kernel
-def _layers(memory: SpoofState, limits: SpoofThresholds, k: int, one: Record) -> int:
-    """At how many prices of its side large orders have left around the time that this one did."""
-    n = 0
-    for j in range(k * ORDERS, (k + 1) * ORDERS):
-        other = memory.orders[j]
-        left = other.state == _GONE or other.state == _WAITS or other.state == _DONE
-        if left and other.side == one.side and abs(other.gone_ns - one.gone_ns) <= limits.layer_ns:
-            n += 1
-            for before in range(k * ORDERS, j):
-                same = memory.orders[before]
-                if same.state != _FREE and same.state != _LIVE and same.key == other.key:
-                    n -= 1
-                    break
-    return n
-
-
-@kernel
-def _is_layer(memory: SpoofState, k: int, place: int, side: int, from_ns: int) -> bool:
-    """Whether an order was cancelled since then, and is the first of its price to count."""
-    one = memory.orders[place]
-    if one.state != _DONE or one.side != side or one.gone_ns < from_ns:
-        return False
-    for j in range(k * ORDERS, place):
-        other = memory.orders[j]
-        if other.state == _DONE and other.key == one.key and other.gone_ns >= from_ns:
-            return False
-    return True
-
-
-@kernel
-def _tell_layers(
-    memory: SpoofState, limits: SpoofThresholds, k: int, side: int, i: int, found: Found
-) -> None:
-    """An order of this side was cancelled: are there enough of them for layering?"""
-    first, stop, newest_ns = k * ORDERS, (k + 1) * ORDERS, 0
-    for j in range(first, stop):
-        one = memory.orders[j]
-        if one.state == _DONE and one.side == side:
-            newest_ns = max(newest_ns, one.gone_ns)
-    from_ns, n, benefit, known = newest_ns - limits.layer_ns, 0, False, False
-    price, size, total, onset_ns = np.nan, 0.0, 0.0, 0
-    for j in range(first, stop):
-        if not _is_layer(memory, k, j, side, from_ns):
-            continue
-        one = memory.orders[j]
-        n, size, total = n + 1, size + one.qty, total + one.score
-        benefit, known = benefit or one.benefit != 0, known or one.layered != 0
-        if n == 1 or side * (one.price - price) > 0.0:
-            price = one.price
-        onset_ns = one.onset_ns if n == 1 else min(onset_ns, one.onset_ns)
-    if n < limits.layers_min or not benefit:
-        return
-    for j in range(first, stop):
-        one = memory.orders[j]
-        if one.state == _DONE and one.side == side and one.gone_ns >= from_ns:
-            one.layered = 1
-    if not known:
-        tell(found, i, _LAYERING, side, price, size, total / n, onset_ns)
 
 
 @kernel
@@ -428,8 +353,8 @@ def _hold(memory: SpoofState, k: int, from_ns: int) -> None:
         held[j] = blank
     for place in range(k * ORDERS, (k + 1) * ORDERS):
         one = memory.orders[place]
-        if one.state == _DONE and one.gone_ns >= from_ns:
+        if one.state == DONE and one.gone_ns >= from_ns:
             spoof, layers = (_SPOOF_BID, _LAYERS_BID) if one.side > 0 else (_SPOOF_ASK, _LAYERS_ASK)
             held[spoof] = max(held[spoof], one.score)
-            if _is_layer(memory, k, place, one.side, from_ns):
+            if is_layer(memory.orders, k, place, one.side, from_ns):
                 held[layers] += 1.0

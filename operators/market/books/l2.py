@@ -44,7 +44,8 @@ _NO_SNAPSHOT, _UNFINISHED = int(BookReason.NO_SNAPSHOT), int(BookReason.UNFINISH
 _BAD_ROW = int(BookReason.BAD_ROW)
 
 MORE, DONE, ROOM = 0, 1, 2  # what `take_level` says
-_AT, _MADE, _TIGHT = 0, 1, 2  # a cursor: the next row, rows made so far, the side that needs room
+STATUS, NONE = 3, 4  # and `advance` besides
+AT, BOOK, _MADE = 0, 1, 2  # a cursor: the next row, the book or side told of, rows made so far
 
 
 class BookTopRows(NamedTuple):
@@ -128,18 +129,11 @@ class L2Books(ArrayOperator[L2State]):
     def step(self, state: L2State, rows: MarketRows) -> tuple[L2State, BookTopRows]:
         n = int(np.count_nonzero((rows.kind == _BOOK) & (rows.flags & _LAST != 0)))
         out = empty(BookTopRows, n) if n else _NOTHING
-        columns = BookColumns(
-            rows.kind, rows.flags, rows.lane, rows.symbol, rows.side, rows.price, rows.qty,
-            rows.venue_seq, rows.source, rows.source_row, rows.seq, rows.ts_event_ns,
-            rows.ts_recv_ns, rows.code, rows.reason,
-        )  # fmt: skip
+        columns = book_columns(rows)
         cursor = np.zeros(3, np.int64)
         known = (self._base, self._count)
-        while True:
-            _fold(state, self._terms, self._levels_max, known, columns, cursor, out)
-            if cursor[_AT] == rows.seq.size:
-                break
-            state = self.roomier(state, int(cursor[_TIGHT]))
+        while not _fold(state, self._terms, self._levels_max, known, columns, cursor, out):
+            state = self.roomier(state, int(cursor[BOOK]))
         made = int(cursor[_MADE])
         return state, out if made == out.seq.size else take(out, slice(0, made))
 
@@ -176,6 +170,15 @@ class BookColumns(NamedTuple):
     ts_recv_ns: I8
     code: U1
     reason: U2
+
+
+def book_columns(rows: MarketRows) -> BookColumns:
+    """The same arrays."""
+    return BookColumns(
+        rows.kind, rows.flags, rows.lane, rows.symbol, rows.side, rows.price, rows.qty,
+        rows.venue_seq, rows.source, rows.source_row, rows.seq, rows.ts_event_ns, rows.ts_recv_ns,
+        rows.code, rows.reason,
+    )  # fmt: skip
 
 
 @kernel
@@ -292,6 +295,50 @@ def _bound(state: L2State, s: int, limit: int) -> float:
 
 
 @kernel
+def advance(
+    state: L2State,
+    terms: BookTerms,
+    levels_max: int,
+    known: tuple[I4, I4],
+    rows: BookColumns,
+    cursor: I8,
+) -> int:
+    """Take rows from the cursor on, up to and with one that tells of a book.
+
+    Gives DONE, or STATUS behind a row about a book's state; the book is then cursor[BOOK], the row
+    the one before cursor[AT]. NONE: there are no more rows. ROOM: the row at the cursor, and what
+    follows it, waits for the state that `L2Books.roomier` makes for the side cursor[BOOK].
+    """
+    base, count = known
+    kinds, lanes, symbols, flags = rows.kind, rows.lane, rows.symbol, rows.flags
+    for i in range(cursor[AT], kinds.size):
+        kind, lane, symbol = kinds[i], lanes[i], symbols[i]
+        if kind not in (_BOOK, _STATUS):
+            continue
+        if not 0 <= lane < base.size or not 0 <= symbol < count[lane]:
+            continue
+        k = base[lane] + symbol
+        if kind == _STATUS:
+            if rows.code[i] in (_GAP, _RESYNC, _CHECKSUM_FAIL, _HALTED):
+                lose(state.books[k], rows.reason[i])
+            cursor[AT], cursor[BOOK] = i + 1, k
+            return STATUS
+        price = rows.price[i] if rows.code[i] == 0 else math.nan  # a row about an order: no level
+        told = take_level(
+            state, terms, levels_max, k, flags[i], rows.side[i], price, rows.qty[i],
+            rows.venue_seq[i], rows.source[i], rows.source_row[i],
+        )  # fmt: skip
+        if told == ROOM:
+            cursor[AT], cursor[BOOK] = i, 2 * k + (BID if rows.side[i] > 0 else ASK)
+            return ROOM
+        if told == DONE:
+            cursor[AT], cursor[BOOK] = i + 1, k
+            return DONE
+    cursor[AT] = kinds.size
+    return NONE
+
+
+@kernel
 def _fold(
     state: L2State,
     terms: BookTerms,
@@ -300,31 +347,15 @@ def _fold(
     rows: BookColumns,
     cursor: I8,
     out: BookTopRows,
-) -> None:
-    """Take rows from the cursor on; before the last only where a side needs room."""
-    base, count = known
-    kinds, lanes, symbols, flags = rows.kind, rows.lane, rows.symbol, rows.flags
-    for i in range(cursor[_AT], kinds.size):
-        lane, symbol = lanes[i], symbols[i]
-        if not 0 <= lane < base.size or not 0 <= symbol < count[lane]:
-            continue
-        k = base[lane] + symbol
-        if kinds[i] == _STATUS and rows.code[i] in (_GAP, _RESYNC, _CHECKSUM_FAIL, _HALTED):
-            lose(state.books[k], rows.reason[i])
-        if kinds[i] != _BOOK:
-            continue
-        price = rows.price[i] if rows.code[i] == 0 else math.nan  # a row about an order: no level
-        told = take_level(
-            state, terms, levels_max, k, flags[i], rows.side[i], price, rows.qty[i],
-            rows.venue_seq[i], rows.source[i], rows.source_row[i],
-        )  # fmt: skip
-        if told == ROOM:
-            cursor[_AT], cursor[_TIGHT] = i, 2 * k + (BID if rows.side[i] > 0 else ASK)
-            return
+) -> bool:
+    """Take rows from the cursor on; false where a side needs room before the last."""
+    while True:
+        told = advance(state, terms, levels_max, known, rows, cursor)
         if told == DONE:
-            _emit(state, k, rows, i, out, cursor[_MADE])
+            _emit(state, cursor[BOOK], rows, cursor[AT] - 1, out, cursor[_MADE])
             cursor[_MADE] += 1
-    cursor[_AT] = kinds.size
+        elif told != STATUS:
+            return bool(told == NONE)
 
 
 @kernel
