@@ -38,6 +38,7 @@ class MarketClass(Enum):
 
     PLAIN = "plain"
     EVENT = "event"  # contracts that pay 0 or 1: no bid, or no ask, is what the book says
+    OPTION = "option"  # as plain, but few bid for what is far from the money
     LOOSE = "loose"  # bid and ask are of different moments or places, so that quotes may cross
 
 
@@ -127,6 +128,7 @@ _NO_INDEX = "the feed gives no index"
 _NO_PRICE = Value(_MAY, 0.0, PRICE_MAX, above=True, null_means=_NO_INDEX)
 _NO_CHANCE = Value(_MAY, 0.0, CHANCE_MAX, above=True, null_means=_NO_INDEX)
 _NO_ORDER = Value(_MAY, 0.0, CHANCE_MAX, above=True, null_means="nobody has an order there")
+_NO_OPTION_ORDER = Value(_MAY, 0.0, PRICE_MAX, above=True, null_means="nobody has an order there")
 _QTY = Value(_NEVER, 0.0, QTY_MAX)
 _NO_QTY = Value(_MAY, 0.0, QTY_MAX, null_means="the feed gives no size")
 _RATE = Value(_NEVER, -RATE_MAX, RATE_MAX, above=True, below=True, low_reason=Reason.OUT_OF_RANGE)
@@ -151,14 +153,21 @@ def _values(price: Value, no_price: Value) -> dict[Kind, dict[str, Value]]:
 
 
 # FX brokers give no sizes at all, and bars that became quotes often none: sizes may be null in
-# quotes. A quote of an event contract may lack a side, or both: the market has no order there, and
-# a desk that never heard of it would go on with the quote before.
+# quotes. A quote of an event contract or option may lack a side, or both: the market has no order
+# there, and a desk that never heard of it would go on with the quote before.
 _OF_CLASS = {
     MarketClass.PLAIN: _values(_PRICE, _NO_PRICE),
     MarketClass.EVENT: _values(_CHANCE, _NO_CHANCE)
     | {
         Kind.QUOTE: {
             "bid_px": _NO_ORDER, "bid_qty": _NO_QTY, "ask_px": _NO_ORDER, "ask_qty": _NO_QTY,
+        }
+    },
+    MarketClass.OPTION: _values(_PRICE, _NO_PRICE)
+    | {
+        Kind.QUOTE: {
+            "bid_px": _NO_OPTION_ORDER, "bid_qty": _NO_QTY,
+            "ask_px": _NO_OPTION_ORDER, "ask_qty": _NO_QTY,
         }
     },
     MarketClass.LOOSE: _values(_PRICE, _NO_PRICE),
@@ -181,10 +190,11 @@ KINDS = tuple(_OF_CLASS[MarketClass.PLAIN])  # rows of any other kind are our ow
 def of_class(group: MarketClass, seen: Seen) -> NDArray[np.bool_]:
     """Which rows are of markets of a class; of PLAIN too those of instruments nobody knows."""
     event: NDArray[np.bool_] = seen.instrument_kind == InstrumentKind.EVENT
-    if group is MarketClass.EVENT:
-        return event
+    option: NDArray[np.bool_] = seen.instrument_kind == InstrumentKind.OPTION
+    if group in (MarketClass.EVENT, MarketClass.OPTION):
+        return event if group is MarketClass.EVENT else option
     loose: NDArray[np.bool_] = seen.may_cross != 0
-    return ~event & (loose if group is MarketClass.LOOSE else ~loose)
+    return ~(event | option) & (loose if group is MarketClass.LOOSE else ~loose)
 
 
 def values_of(kind: Kind, group: MarketClass) -> dict[str, Value]:

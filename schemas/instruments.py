@@ -14,6 +14,7 @@ from schemas.markets import sort_of
 from schemas.rows import F8, I1, I2, I4, U1
 
 USD_AT_PAR = ("BUSD", "GUSD", "USDC", "USDT")  # one USD each, unless a desk is told otherwise
+ALIASES = {"XBT": "BTC", "XXBT": "BTC", "XDG": "DOGE", "XXDG": "DOGE"}  # ISO 4217 style, Kraken's
 MAX_PARTNERS = 4  # other venues of one asset that the arbitrage engine looks at
 
 
@@ -210,7 +211,8 @@ class InstrumentTable:
         groups: dict[tuple[int, str, str], list[int]] = {}
         for k, i in enumerate(self.instruments):
             if i.kind != InstrumentKind.OPTION:  # its price is not one of the asset
-                groups.setdefault((i.lane, i.base, self.currency(i.quote)), []).append(k)
+                key = i.lane, asset_of(i.base), self.currency(i.quote)
+                groups.setdefault(key, []).append(k)
         for rows in groups.values():
             for k in rows:
                 others = [other for other in rows if other != k][:MAX_PARTNERS]
@@ -218,16 +220,26 @@ class InstrumentTable:
         return partners
 
     def _rates(self) -> tuple[I4, I1]:
-        """Per row: where the rate from its quote asset to the desk's currency comes from."""
+        """Per row: where the rate from its quote asset to the desk's currency comes from.
+
+        Options have none: they are looked at, not traded.
+        """
         desk = self.currency(self.desk_currency)
         found: dict[str, tuple[int, int]] = {desk: (-1, 0)}
         for k, i in enumerate(self.instruments):  # the first market that converts, in table order
+            if i.kind == InstrumentKind.OPTION:  # an option's price converts nothing
+                continue
             base, quote = self.currency(i.base), self.currency(i.quote)
             if quote == desk:
                 found.setdefault(base, (k, 0))
             elif base == desk:
                 found.setdefault(quote, (k, 1))
-        pairs = [found.get(self.currency(i.quote), (-2, 0)) for i in self.instruments]
+        pairs = [
+            (-2, 0)
+            if i.kind == InstrumentKind.OPTION
+            else found.get(self.currency(i.quote), (-2, 0))
+            for i in self.instruments
+        ]
         return (
             np.array([row for row, _ in pairs], np.int32),
             np.array([inverse for _, inverse in pairs], np.int8),
@@ -248,5 +260,16 @@ def lane_asset(base: str) -> str:
     return _currency(base, USD_AT_PAR)
 
 
+def asset_of(name: str) -> str:
+    """The asset that a venue's name for it means; two markets have one base if these are equal.
+
+    Examples
+    --------
+    >>> asset_of("XBT"), asset_of("BTC"), asset_of("1000PEPE")
+    ('BTC', 'BTC', '1000PEPE')
+    """
+    return ALIASES.get(name, name)
+
+
 def _currency(asset: str, at_par: Sequence[str]) -> str:
-    return "USD" if asset in at_par else asset
+    return "USD" if asset in at_par else asset_of(asset)

@@ -15,7 +15,7 @@ from tests.venue_server import Script, VenueServer, made_up
 from tests.venue_tongues import order_levels
 from venues.frames import FrameClass, Parsed, Synchroniser, market_rows, parser_for
 from venues.live import LIVE, LiveFeed, LiveVenue, Pace, SessionClock, at
-from venues.live.rules.bybit import bybit
+from venues.live.rules.bybit import bybit, bybit_inverse, bybit_linear
 from venues.live.rules.hyperliquid import hyperliquid
 from venues.live.rules.kraken import kraken
 
@@ -28,10 +28,12 @@ NAMES = {
     "binance_usdm": ["BTCUSDT", "ETHUSDT"],
     "kraken_futures": ["PF_XBTUSD", "PI_ETHUSD"],
     "bybit": ["BTCUSDT", "ETHUSDT"],
+    "bybit_linear": ["BTCUSDT", "ETHPERP"],
+    "bybit_inverse": ["BTCUSD", "ETHUSD"],
     "okx": ["BTC-USDT", "ETH-USDT-SWAP"],
     "deribit": ["BTC-PERPETUAL", "ETH-27DEC26"],
-    "bitfinex": ["tBTCUSD", "tETHUSD"],
-    "gemini": ["BTCUSD", "ETHUSD"],
+    "bitfinex": ["tBTCUSD", "tETHF0:USTF0"],
+    "gemini": ["BTCUSD", "ETHGUSDPERP"],
     "hyperliquid": ["BTC", "ETH"],
 }
 UNPROVEN = ["coinbase", "bitstamp", "gemini"]
@@ -49,15 +51,18 @@ FAST = Pace(
 CHANGED = {
     "kraken": kraken(depth=10),
     "bybit": bybit(depth=500),
+    "bybit_linear": bybit_linear(depth=500),
+    "bybit_inverse": bybit_inverse(depth=500),
     "hyperliquid": replace(hyperliquid(), list_body=""),
 }
 
 
 def rules(server: VenueServer, **changed: Any) -> LiveVenue:
-    """The venue's own rules, at the local server."""
+    """The venue's own rules, at the local server; audits and polls only where asked for."""
     name = server.script.venue
     venue = CHANGED.get(name, LIVE[name])
-    return replace(at(venue, ws=server.ws, rest=server.rest), **({"audit_s": 0.0} | changed))
+    usual: dict[str, Any] = {"audit_s": 0.0, "polls": ()}
+    return replace(at(venue, ws=server.ws, rest=server.rest), **(usual | changed))
 
 
 def serving() -> Iterator[Callable[[Script], VenueServer]]:

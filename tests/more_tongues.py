@@ -62,7 +62,7 @@ class KrakenFutures(Tongue):
 
 
 class Bybit(Tongue):
-    venue, depth = "bybit", 500
+    venue, depth, category, step = "bybit", 500, "spot", "basePrecision"
 
     def asked(self, message: Any) -> Asked:
         if message["op"] == "ping":
@@ -94,12 +94,21 @@ class Bybit(Tongue):
         return as_bytes(about | {"data": [one]})
 
     def instruments(self, path: str, names: list[str]) -> bytes | None:
-        name = path.removeprefix("/v5/market/instruments-info?category=spot&symbol=")
+        begins = f"/v5/market/instruments-info?category={self.category}&symbol="
+        name = path.removeprefix(begins)
         if name not in names:
             return None
-        one = {"symbol": name, "lotSizeFilter": {"basePrecision": "0.000001"}}
+        one = {"symbol": name, "lotSizeFilter": {self.step: "0.000001"}}
         one |= {"priceFilter": {"tickSize": "0.01"}}
-        return as_bytes({"retCode": 0, "result": {"category": "spot", "list": [one]}})
+        return as_bytes({"retCode": 0, "result": {"category": self.category, "list": [one]}})
+
+
+class BybitLinear(Bybit):
+    venue, category, step = "bybit_linear", "linear", "qtyStep"
+
+
+class BybitInverse(Bybit):
+    venue, category, step = "bybit_inverse", "inverse", "qtyStep"
 
 
 class Okx(Tongue):
@@ -242,7 +251,12 @@ class Bitfinex(Tongue):
             names = [name for name in self.markets if self.channel(name) == number]
             answer = {"event": "unsubscribed", "status": "OK", "chanId": number}
             return Asked([as_bytes(answer)], [], names, [])
-        name, kind = message["symbol"], message["channel"]
+        kind = message["channel"]
+        if kind == "status":
+            name = message["key"].removeprefix("deriv:")
+            status = {"event": "subscribed", "channel": "status", "key": message["key"]}
+            return Asked([as_bytes(status | {"chanId": 200 + self.channel(name)})], [], [], [])
+        name = message["symbol"]
         if kind == "ticker":
             return NOTHING
         told = self._subscribed(name, kind)
@@ -281,9 +295,10 @@ class Bitfinex(Tongue):
         return as_bytes([self.channel(name, trades=True), "te", body])
 
     def instruments(self, path: str, names: list[str]) -> bytes | None:
-        if path != "/v2/conf/pub:list:pair:exchange":
+        lists = {"/v2/conf/pub:list:pair:exchange": False, "/v2/conf/pub:list:pair:futures": True}
+        if path not in lists:
             return None
-        return as_bytes([[name[1:] for name in names]])
+        return as_bytes([[name[1:] for name in names if (":USTF0" in name) == lists[path]]])
 
 
 def _order(price: float) -> int:
@@ -294,7 +309,9 @@ class Gemini(Tongue):
     venue, heartbeat = "gemini", b'{"type":"heartbeat","timestamp":1767225600000}'
 
     def asked(self, message: Any) -> Asked:
-        names = message["subscriptions"][0]["symbols"]
+        feed, names = message["subscriptions"][0]["name"], message["subscriptions"][0]["symbols"]
+        if feed != "l2":
+            return NOTHING
         if message["type"] == "unsubscribe":
             return Asked([], [], names, [])
         return Asked([], names, [], names)
@@ -366,5 +383,9 @@ class Hyperliquid(Tongue):
 
 
 MORE: dict[str, type[Tongue]] = {
-    t.venue: t for t in (KrakenFutures, Bybit, Okx, Deribit, Bitfinex, Gemini, Hyperliquid)
-}
+    t.venue: t
+    for t in (
+        KrakenFutures, Bybit, BybitLinear, BybitInverse, Okx, Deribit, Bitfinex, Gemini,
+        Hyperliquid,
+    )
+}  # fmt: skip

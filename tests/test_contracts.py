@@ -13,6 +13,8 @@ from venues.tape import open_tapes
 NAMED = [  # venue, name; expiry in UTC, strike, right
     ("binance_coinm",  "BTCUSD_240927",          "2024-09-27T08:00", "",        ""),
     ("binance_usdm",   "ETHUSDT_240927",         "2024-09-27T08:00", "",        ""),
+    ("bybit_linear",   "BTCUSDT-26JUN26",        "2026-06-26T08:00", "",        ""),
+    ("bybit_linear",   "ETH-2JAN26",             "2026-01-02T08:00", "",        ""),
     ("deribit",        "BTC-30OCT26",            "2026-10-30T08:00", "",        ""),
     ("deribit",        "BTC-2AUG26",             "2026-08-02T08:00", "",        ""),
     ("deribit",        "BTC-26MAR27-56000-C",    "2027-03-26T08:00", "56000",   "C"),
@@ -27,6 +29,7 @@ NAMED = [  # venue, name; expiry in UTC, strike, right
 ENDLESS = [
     ("binance_coinm", "BTCUSD_PERP"), ("binance_spot", "BTCUSDT"), ("deribit", "BTC-PERPETUAL"),
     ("okx", "BTC-USDT-SWAP"), ("kraken_futures", "PI_XBTUSD"), ("us_options", "GOOG"),
+    ("bybit_linear", "BTCPERP"),
     ("binance_coinm", "BTCUSD_249927"), ("nowhere", "BTC-26MAR27-56000-C"),
 ]
 # fmt: on

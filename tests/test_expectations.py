@@ -34,7 +34,7 @@ from schemas.kinds import Flag, Kind
 from schemas.reasons import Reason
 from schemas.rows import MarketRows, concat, dtypes, from_batch, take, to_batch
 from tests.tape_files import bars, book, quotes, trades, write
-from tests.test_gate import EVENT, LOOSE, OTHER, PLAIN, SPOT, made, spoiled, table
+from tests.test_gate import EVENT, LOOSE, OPTION, OTHER, PLAIN, SPOT, made, spoiled, table
 from venues.feed import Feed
 from venues.tape import open_tapes
 from venues.tape.layouts import LAYOUTS
@@ -196,7 +196,7 @@ def test_on_rows_fuzzed_in_every_column() -> None:
     found = Judged()
     gate = Gate(table().arrays(), 2)
     for seed, kind in enumerate(KINDS):
-        for at in (SPOT, OTHER, EVENT, LOOSE):
+        for at in (SPOT, OTHER, EVENT, LOOSE, OPTION):
             found.add(fuzzed(kind, at, 1500, seed=100 * seed + at[1] + 10 * at[0]), gate)
     found.agree()
     assert set(found.frames) == set(suites())

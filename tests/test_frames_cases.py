@@ -138,6 +138,11 @@ BITFINEX = [
     ("orders",                   '[9,[[1001,10.5,2],[1002,10.6,-3]]]', "S set #1001 bid 10.5 x 2 S set #1002 ask 10.6 x 3 |"),
     ("an order goes",            '[9,[1002,0,-1]]', "delete #1002 ask 10.6 x 0 |"),
     ("a stranger goes",          '[9,[1002,0,-1]]', "quarantined book R0: book R0: order 1002 leaves, but was not known"),
+    ("a derivative's status",    '{"event":"subscribed","channel":"status","chanId":335856,"key":"deriv:tBTCF0:USTF0"}', "control subscribed"),
+    ("and its figures",          '[335856,[1596124822000,null,0.896,0.771995,null,1396531.67460709,null,1596153600000,0.0001056,6,null,-0.01381344,null,null,0.7664,null,null,246502.09001551,null,null,null,null,0.3],7]',
+                                 "mark 0.7664 index 0.771995 oi 246502.090016 funding -0.01381344 every 28800s |"),
+    ("some of them",             '[335856,[1596124822000,null,null,null,null,null,null,null,null,null,null,null,null,null,0.7664,null,null,null]]', "mark 0.7664 index nan |"),
+    ("a status cut short",       '[335856,[1596124822000,null,0.896,0.77]]', "quarantined status: status: Expected `array` of at least length 18, got 4"),
     ("an unknown channel",       '[10,[60.2,0,-1]]', "quarantined unknown: unknown: channel 10 was not subscribed"),
     ("no side",                  '[7,[60.2,1,0],6]', "quarantined book: book: Expected an amount other than 0: its sign is the side"),
 ]
@@ -148,6 +153,13 @@ BYBIT = [
     ("some figures",             '{"topic":"tickers.BTCUSDT","type":"delta","ts":1673272861686,"data":{"symbol":"BTCUSDT","markPrice":"60.3","fundingRate":"-0.0002"}}', "mark 60.3 index nan funding -0.0002 every 28800s |"),
     ("funded each 4 h",          '{"topic":"tickers.ETHUSDT","type":"snapshot","ts":1673272861686,"data":{"symbol":"ETHUSDT","fundingRate":"-0.0002","fundingIntervalHour":"4"}}', "funding -0.0002 every 14400s |"),
     ("still each 4 h",           '{"topic":"tickers.ETHUSDT","type":"delta","ts":1673272861686,"data":{"symbol":"ETHUSDT","fundingRate":"-0.0003"}}', "funding -0.0003 every 14400s |"),
+    ("an index, no mark yet",    '{"topic":"tickers.XRPUSDT","type":"delta","ts":1673272861686,"data":{"symbol":"XRPUSDT","indexPrice":"60.4"}}', ""),
+    ("a whole ticker",           '{"topic":"tickers.XRPUSDT","type":"snapshot","data":{"symbol":"XRPUSDT","tickDirection":"PlusTick","lastPrice":"17216.00","markPrice":"17217.33","indexPrice":"17227.36","openInterest":"68744.761","openInterestValue":"1183601235.91","nextFundingTime":"1673280000000","fundingRate":"-0.000212","bid1Price":"17215.50","bid1Size":"84.489","ask1Price":"17216.00","ask1Size":"83.020","fundingIntervalHour":"1"},"cs":24987956059,"ts":1673272861686}',
+                                 "mark 17217.33 index 17227.36 oi 68744.761 funding -0.000212 every 3600s |"),
+    ("the index alone",          '{"topic":"tickers.XRPUSDT","type":"delta","ts":1673272861786,"data":{"symbol":"XRPUSDT","indexPrice":"17227.4"}}', "mark 17217.33 index 17227.4 |"),
+    ("the mark alone",           '{"topic":"tickers.XRPUSDT","type":"delta","ts":1673272861796,"data":{"symbol":"XRPUSDT","markPrice":"17217.5"}}', "mark 17217.5 index 17227.4 |"),
+    ("nothing of ours",          '{"topic":"tickers.XRPUSDT","type":"delta","ts":1673272861886,"data":{"symbol":"XRPUSDT","bid1Size":"84.4"}}', ""),
+    ("a dated contract",         '{"topic":"tickers.BTC-26JUN26","type":"snapshot","ts":1673272861686,"data":{"symbol":"BTC-26JUN26","markPrice":"17217","indexPrice":"17227","openInterest":"1","fundingRate":"","fundingIntervalHour":"","nextFundingTime":""}}', "mark 17217 index 17227 oi 1 |"),
     ("no hours",                 '{"topic":"tickers.ETHUSDT","type":"delta","ts":1673272861686,"data":{"symbol":"ETHUSDT","fundingRate":"-0.0003","fundingIntervalHour":"0"}}', "quarantined tickers: tickers: Expected `float` > 0.0"),
     ("an open bar",              '{"topic":"kline.5.BTCUSDT","type":"snapshot","ts":1,"data":[{"start":1,"end":300000,"open":"1","close":"1","high":"1","low":"1","volume":"2","confirm":false}]}', "superseded kline: the bar is still open"),
     ("a book of 2021",           '{"topic":"orderBookL2_25.EOSUSD","type":"delta","data":{"delete":[{"price":"7.967","symbol":"EOSUSD","id":79670,"side":"Buy"}],"update":[],"insert":[{"price":"7.969","symbol":"EOSUSD","id":79690,"side":"Buy","size":1615}]},"cross_seq":1225777287,"timestamp_e6":1618677787638125}', "bid 7.967 x 0 bid 7.969 x 1615 |"),
@@ -161,6 +173,14 @@ OKX = [
     ("trade",                    '{"arg":{"channel":"trades","instId":"BTC-USDT"},"data":[{"instId":"BTC-USDT","tradeId":"130","px":"42219.9","sz":"0.12","side":"buy","ts":"1630048897897"}]}', "buy 42219.9 x 0.12 |"),
     ("ticker",                   '{"arg":{"channel":"tickers","instId":"BTC-USDT"},"data":[{"instId":"BTC-USDT","askPx":"9999.99","askSz":"11","bidPx":"8888.88","bidSz":"5","ts":"1597026383085"}]}', "quote 8888.88 x 5 / 9999.99 x 11 |"),
     ("funding",                  '{"arg":{"channel":"funding-rate","instId":"BTC-USDT-SWAP"},"data":[{"instId":"BTC-USDT-SWAP","fundingRate":"0.0001","fundingTime":"1744590349506","nextFundingTime":"1744619149506","ts":"1744590349506"}]}', "funding 0.0001 every 28800s |"),
+    ("funding each hour",        '{"arg":{"channel":"funding-rate","instId":"X-USDT-SWAP"},"data":[{"instId":"X-USDT-SWAP","instType":"SWAP","method":"current_period","fundingRate":"-0.0004","nextFundingRate":"","fundingTime":"1744588800000","nextFundingTime":"1744592400000","ts":"1744588349506"}]}', "funding -0.0004 every 3600s |"),
+    ("funding times run back",   '{"arg":{"channel":"funding-rate","instId":"X-USDT-SWAP"},"data":[{"instId":"X-USDT-SWAP","fundingRate":"0.0001","fundingTime":"1744592400000","nextFundingTime":"1744588800000","ts":"1"}]}', "quarantined funding-rate: funding-rate: element 0: nextFundingTime 1744588800000 is not after 1744592400000"),
+    ("a mark, no index yet",     '{"arg":{"channel":"mark-price","instId":"BTC-USDT-SWAP"},"data":[{"instType":"SWAP","instId":"BTC-USDT-SWAP","markPx":"42310.6","ts":"1630049139746"}]}', "mark 42310.6 index nan |"),
+    ("an index",                 '{"arg":{"channel":"index-tickers","instId":"BTC-USDT"},"data":[{"instId":"BTC-USDT","idxPx":"42300.5","high24h":"1","low24h":"1","open24h":"1","sodUtc0":"1","sodUtc8":"1","ts":"1630049139700"}]}', ""),
+    ("a mark, with its index",   '{"arg":{"channel":"mark-price","instId":"BTC-USDT-SWAP"},"data":[{"instType":"SWAP","instId":"BTC-USDT-SWAP","markPx":"42310.7","ts":"1630049139946"}]}', "mark 42310.7 index 42300.5 |"),
+    ("another's index",          '{"arg":{"channel":"mark-price","instId":"BTC-USD-SWAP"},"data":[{"instType":"SWAP","instId":"BTC-USD-SWAP","markPx":"42310.8","ts":"1630049139946"}]}', "mark 42310.8 index nan |"),
+    ("an index of nothing",      '{"arg":{"channel":"index-tickers","instId":"BTC-USDT"},"data":[{"instId":"BTC-USDT","idxPx":"0"}]}', "quarantined index-tickers: index-tickers: Expected `float` > 0.0 - at `$.idxPx`"),
+    ("open interest",            '{"arg":{"channel":"open-interest","instId":"BTC-USDT-SWAP"},"data":[{"instType":"SWAP","instId":"BTC-USDT-SWAP","oi":"2125419.14","oiCcy":"21254.1914","ts":"1630049139746"}]}', "oi 2125419.14 |"),
     ("a size in words",          '{"arg":{"channel":"books","instId":"BTC-USDT"},"action":"update","data":[{"asks":[["60.2","two","0","1"]],"bids":[],"ts":"1","checksum":1}]}', "quarantined books: books: Expected digits as text - at `$.asks[0][1]`"),
     ("alive",                    'pong', "control pong"),
     ("bars so far",              '{"arg":{"channel":"candle1D","instId":"BTC-USDT"},"data":[]}', "known_unused candle"),
@@ -172,7 +192,11 @@ DERIBIT = [
     ("no number before",         '{"jsonrpc":"2.0","method":"subscription","params":{"channel":"book.BTC-PERPETUAL.raw","data":{"type":"change","timestamp":1,"instrument_name":"BTC-PERPETUAL","change_id":6,"bids":[],"asks":[]}}}', "quarantined book: book: Object missing required field `prev_change_id`"),
     ("trades",                   '{"jsonrpc":"2.0","method":"subscription","params":{"channel":"trades.BTC-PERPETUAL.raw","data":[{"timestamp":1765531356452,"price":92294.5,"amount":10.0,"direction":"sell","instrument_name":"BTC-PERPETUAL","trade_seq":1}]}}', "sell 92294.5 x 10 |"),
     ("nobody bids",              '{"jsonrpc":"2.0","method":"subscription","params":{"channel":"quote.X","data":{"timestamp":1,"instrument_name":"X","best_ask_price":0.1,"best_bid_price":0.0,"best_ask_amount":3.0,"best_bid_amount":0.0}}}', "quote nan x nan / 0.1 x 3 |"),
-    ("an option's figures",      '{"jsonrpc":"2.0","method":"subscription","params":{"channel":"ticker.X.raw","data":{"timestamp":1,"instrument_name":"X","best_ask_price":0.1,"best_bid_price":0.05,"best_ask_amount":3.0,"best_bid_amount":1.0,"mark_price":0.07,"index_price":2006.7,"open_interest":12685.0}}}', "quote 0.05 x 1 / 0.1 x 3 mark 0.07 index 2006.7 oi 12685 |"),
+    ("an option's figures",      '{"jsonrpc":"2.0","method":"subscription","params":{"channel":"ticker.BTC-26MAR27-56000-C.agg2","data":{"timestamp":1,"instrument_name":"BTC-26MAR27-56000-C","best_ask_price":0.1,"best_bid_price":0.05,"best_ask_amount":3.0,"best_bid_amount":1.0,"mark_price":0.07,"index_price":2006.7,"open_interest":12685.0}}}', "quote 0.05 x 1 / 0.1 x 3 mark 0.07 index nan oi 12685 |"),
+    ("an option's quote",        '{"jsonrpc":"2.0","method":"subscription","params":{"channel":"quote.BTC-26MAR27-56000-C","data":{"timestamp":2,"instrument_name":"BTC-26MAR27-56000-C","best_ask_price":0.1,"best_bid_price":0.06,"best_ask_amount":3.0,"best_bid_amount":1.0}}}', "quote 0.06 x 1 / 0.1 x 3 |"),
+    ("then no other quotes",     '{"jsonrpc":"2.0","method":"subscription","params":{"channel":"ticker.BTC-26MAR27-56000-C.agg2","data":{"timestamp":1,"instrument_name":"BTC-26MAR27-56000-C","best_ask_price":0.1,"best_bid_price":0.05,"best_ask_amount":3.0,"best_bid_amount":1.0,"bid_iv":41.2,"ask_iv":60.5,"mark_iv":50.1,"underlying_price":2010.0,"underlying_index":"BTC-26MAR27","greeks":{"vega":1.0},"mark_price":0.07,"index_price":2006.7,"open_interest":12685.0}}}', "mark 0.07 index nan oi 12685 |"),
+    ("a perpetual's figures",    '{"jsonrpc":"2.0","method":"subscription","params":{"channel":"ticker.BTC-PERPETUAL.100ms","data":{"timestamp":1765541474086,"state":"open","index_price":92263.55,"instrument_name":"BTC-PERPETUAL","last_price":92283.5,"open_interest":1132329370.0,"mark_price":92281.78,"best_ask_price":92284.0,"best_bid_price":92283.5,"best_ask_amount":186520.0,"best_bid_amount":117660.0,"current_funding":0.0,"funding_8h":1.742e-05}}}',
+                                 "quote 92283.5 x 117660 / 92284 x 186520 mark 92281.78 index 92263.55 oi 1132329370 funding 0 every 28800s |"),
     ("answer",                   '{"jsonrpc":"2.0","id":0,"result":["book.BTC-PERPETUAL.raw"]}', "control answer"),
     ("grouped levels",           '{"jsonrpc":"2.0","method":"subscription","params":{"channel":"book.BTC-PERPETUAL.none.10.100ms","data":{}}}', "known_unused book grouped"),
 ]
@@ -182,6 +206,12 @@ GEMINI = [
     ("trade",                    '{"type":"trade","symbol":"BTCUSD","event_id":3575573053,"timestamp":151231241,"price":"9004.21","quantity":"0.09","side":"buy"}', "buy 9004.21 x 0.09 |"),
     ("heartbeat",                '{"type":"heartbeat","timestamp":1549054390000}', "control heartbeat"),
     ("bars",                     '{"type":"candles_1m_updates","symbol":"BTCUSD","changes":[]}', "known_unused candles"),
+    ("an amount, no mark yet",   '{"type":"funding_amount_updates","symbol":"BTCGUSDPERP","changes":[{"timestamp":1673932380007696874,"funding_amount":"2.5","funding_date_time":1673935200000000000,"funding_interval_in_minutes":60,"is_realized":false}]}',
+                                 "quarantined funding_amount_updates: funding_amount_updates: element 0: an amount is no rate before a mark price is known"),
+    ("mark and index",           '{"type":"mark_price_updates","symbol":"BTCGUSDPERP","changes":[{"timestamp":1673932381478308169,"mark_price":"20000","spot_index":"21175.27333"}]}', "mark 20000 index 21175.27333 |"),
+    ("an amount as a rate",      '{"type":"funding_amount_updates","symbol":"BTC-GUSD-PERP","changes":[{"timestamp":1673932382007696874,"funding_amount":"-2.5","funding_date_time":1673935200000000000,"funding_interval_in_minutes":60,"is_realized":false}]}', "funding -0.000125 every 3600s |"),
+    ("an amount of thousands",   '{"type":"funding_amount_updates","symbol":"BTCGUSDPERP","changes":[{"timestamp":1,"funding_amount":"9e9","funding_interval_in_minutes":60}]}',
+                                 "quarantined funding_amount_updates: funding_amount_updates: element 0: Expected `float` <= 100.0"),
     ("error",                    '{"result":"error","reason":"InvalidJson"}', "control error"),
 ]
 HYPERLIQUID = [
@@ -236,6 +266,10 @@ LABELLED = [  # venue, what the frame does not say, frame, said
                       "quarantined GET klines: GET klines: element 0: the bar is still open"),
     ("binance_usdm",  "/fapi/v1/fundingRate?symbol=BTCUSDT", '[{"symbol":"BTCUSDT","fundingRate":"-0.03750000","fundingTime":1570608000000}]', "funding -0.0375 every 28800s |"),
     ("binance_usdm",  "/fapi/v1/openInterest?symbol=BTCUSDT", '{"openInterest":"10659.509","symbol":"BTCUSDT","time":1589437530011}', "oi 10659.509 |"),
+    ("binance_coinm", "/dapi/v1/openInterest?symbol=BTCUSD_PERP", '{"symbol":"BTCUSD_PERP","pair":"BTCUSD","openInterest":"15004","contractType":"PERPETUAL","time":1591261042378}', "oi 15004 |"),
+    ("binance_usdm",  "/fapi/v1/fundingInfo", '[{"symbol":"BLZUSDT","adjustedFundingRateCap":"0.025","adjustedFundingRateFloor":"-0.025","fundingIntervalHours":4,"disclaimer":false}]', ""),
+    ("binance_usdm",  "/fapi/v1/fundingInfo", '[{"symbol":"BLZUSDT","fundingIntervalHours":0}]', "quarantined GET fundingInfo: GET fundingInfo: Expected `float` > 0.0 - at `$[0].fundingIntervalHours`"),
+    ("gemini",        "/v1/riskstats/btcgusdperp", '{"product_type":"PerpetualSwapContract","mark_price":"30080.00","index_price":"30079.046","open_interest":"14.439","open_interest_notional":"434325.12"}', "oi 14.439 |"),
     ("binance_spot",  "/api/v3/trades?symbol=BTCUSDT", '{"code":-1121,"msg":"Invalid symbol."}', "control error"),
     ("binance_spot",  "/api/v3/exchangeInfo", '{}', "known_unused GET exchangeInfo"),
     ("binance_spot",  "/api/v3/account", '{}', "quarantined unknown: unknown: message type 'GET account' is not known"),
@@ -340,3 +374,26 @@ def test_message_that_cannot_be_read_breaks_the_book_it_was_about():
         parser.parse(frame(BINANCE, "a type of tomorrow").encode()).broken == ()
     )  # nor is a type of tomorrow
     assert parser.parse(b"{").broken == (NO_SYMBOL,)  # this may have been about any book
+
+
+def test_binance_contracts_are_read_with_their_own_funding_intervals():
+    """As the last `fundingInfo` has them; without one, and for all that it leaves out, 8 h."""
+    parser = parser_for("binance_usdm")
+
+    def after(answer: str) -> list[str]:
+        if answer:
+            parser.parse(answer.encode(), ts_recv_ns=RECV_NS, label="/fapi/v1/fundingInfo")
+        mark = '{"e":"markPriceUpdate","E":3,"s":"%s","p":"60.5","r":"0.0001","T":9}'
+        settled = '[{"symbol":"BLZUSDT","fundingRate":"0.0002","fundingTime":4}]'
+        found = [
+            *(parser.parse((mark % name).encode()) for name in ("BLZUSDT", "BTCUSDT")),
+            parser.parse(settled.encode(), label="/fapi/v1/fundingRate?symbol=BLZUSDT"),
+        ]
+        return [said(one).rsplit(" every ", 1)[1] for one in found]
+
+    info = '[{"symbol":"BLZUSDT","fundingIntervalHours":%d}]'
+    assert after("") == ["28800s |", "28800s |", "28800s |"]
+    assert after(info % 4) == ["14400s |", "28800s |", "14400s |"]
+    assert after(info % 1) == ["3600s |", "28800s |", "3600s |"]
+    assert after("{}") == ["3600s |", "28800s |", "3600s |"]  # no answer: what was known stays
+    assert after("[]") == ["28800s |", "28800s |", "28800s |"]

@@ -44,7 +44,7 @@ FILES = {  # frames; data, superseded, control, known-unused, quarantined; rows;
     "adapters/kraken_v1_20210417T1648":            (3328, (3209, 0, 119, 0, 0), 8073, 0),
     "adapters/kraken_v2_BTCUSD_d10_20260816T2337": (63, (54, 0, 9, 0, 0), 133, 0),
     "adapters/okx_20220513T1627":                  (414, (392, 0, 22, 0, 0), 8366, 0),
-    "adapters/rest_binance_recorded":              (148, (82, 0, 4, 54, 8), 7993, 0),
+    "adapters/rest_binance_recorded":              (148, (82, 0, 4, 53, 9), 7993, 0),
     "adapters/rest_bitstamp_recorded":             (9, (3, 0, 0, 6, 0), 10281, 0),
     "adapters/rest_gemini_recorded":               (15, (6, 0, 2, 7, 0), 2150, 0),
     "bitfinex_tBTCUSD_R0_2021":                    (100001, (99999, 0, 2, 0, 0), 100048, 0),
@@ -92,6 +92,7 @@ def test_what_quarantined_rest_answers_lack_is_named(data_path: Find) -> None:
     reasons = run(path_of(data_path, "adapters/rest_binance_recorded")).account.reasons
     assert {reason: n for (kind, reason), n in reasons.items()} == {
         "GET aggTrades: element 0: Object missing required field `m`": 4,
+        "GET fundingInfo: Expected `array`, got `null`": 1,
         "GET fundingRate: element 0: Expected `object`, got `null`": 4,
     }
 

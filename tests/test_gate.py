@@ -19,8 +19,9 @@ MARKETS = [  # lane, symbol
     (0, 1, "kraken", "BTCUSD"),
     (2, 0, "polymarket", "will-it-rain"),
     (2, 1, "fxcm", "EURUSD"),
+    (2, 2, "deribit", "BTC-26MAR27-56000-C"),
 ]
-SPOT, OTHER, EVENT, LOOSE = (0, 0), (0, 1), (2, 0), (2, 1)
+SPOT, OTHER, EVENT, LOOSE, OPTION = (0, 0), (0, 1), (2, 0), (2, 1), (2, 2)
 PLAIN: dict[Kind, dict[str, Any]] = {
     Kind.TRADE: {"side": Side.BUY, "price": 0.5, "qty": 1.0},
     Kind.QUOTE: {"bid_px": 0.4, "bid_qty": 1.0, "ask_px": 0.5, "ask_qty": 1.0},
@@ -77,7 +78,7 @@ def reasons(*each: dict[str, Any]) -> list[Reason]:
 
 
 Q, B, E = {"kind": Kind.QUOTE}, {"kind": Kind.BOOK}, {"kind": Kind.QUOTE, "at": EVENT}
-X = {"kind": Kind.QUOTE, "at": LOOSE}
+X, P = {"kind": Kind.QUOTE, "at": LOOSE}, {"kind": Kind.QUOTE, "at": OPTION}
 ONE_ROW: list[tuple[str, dict[str, Any], Reason]] = [
     ("a plain trade",                 {},                                 Reason.OK),
     ("a trade without a size",        {"qty": NAN},                       Reason.OK),
@@ -110,6 +111,11 @@ ONE_ROW: list[tuple[str, dict[str, Any], Reason]] = [
     ("an event without an ask",       {**E, "ask_px": NAN},               Reason.OK),
     ("an event without either",       {**E, "bid_px": NAN, "ask_px": NAN}, Reason.OK),
     ("a crossed quote of an event",   {**E, "bid_px": 0.6},               Reason.CROSSED_QUOTE),
+    ("an option without a bid",       {**P, "bid_px": NAN},               Reason.OK),
+    ("an option without either",      {**P, "bid_px": NAN, "ask_px": NAN}, Reason.OK),
+    ("an option above one",           {**P, "ask_px": 1.01},              Reason.OK),
+    ("a bid of zero for an option",   {**P, "bid_px": 0.0},               Reason.NOT_POSITIVE),
+    ("a crossed quote of an option",  {**P, "bid_px": 0.6},               Reason.CROSSED_QUOTE),
     ("a crossed quote of FX",         {**X, "bid_px": 0.6},               Reason.OK),
     ("a quote of FX without a bid",   {**X, "bid_px": NAN},               Reason.NULL_PRICE),
     ("a crossed bid out of range",    {**X, "bid_px": 1e16},              Reason.OUT_OF_RANGE),
@@ -245,7 +251,7 @@ def spoiled(n: int) -> MarketRows:
     for k in range(n):
         one: dict[str, Any] = {
             "kind": kinds[random.integers(len(kinds))],
-            "at": (SPOT, OTHER, EVENT, LOOSE)[random.integers(4)],
+            "at": (SPOT, OTHER, EVENT, LOOSE, OPTION)[random.integers(5)],
             "source": random.integers(2),
             "flags": random.choice([0, 0, Flag.MSG_LAST, Flag.SNAPSHOT]),
             "ts_recv_ns": 10 * k - random.choice([0, 0, 0, 60]) + 100,

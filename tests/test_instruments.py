@@ -9,6 +9,7 @@ from venues.tape import TapeFeed, open_tapes
 from venues.tape.steps import Steps, step_text
 from venues.venue_classes import VENUES, UnlistedVenueError, instrument, terms
 
+OPTION = InstrumentKind.OPTION
 SPOT, LINEAR, INVERSE, EVENT = (
     InstrumentKind.SPOT, InstrumentKind.LINEAR, InstrumentKind.INVERSE, InstrumentKind.EVENT,
 )  # fmt: skip
@@ -30,7 +31,16 @@ SYMBOLS = [
     ("binance_perp",  "ADAUSDT",     LINEAR,  "ADA",  "USDT", "USDT", "1"),
     ("bybit_perp",    "BTCUSD",      INVERSE, "BTC",  "USD",  "BTC",  "1"),
     ("bybit_perp",    "BTCUSDT",     LINEAR,  "BTC",  "USDT", "USDT", "1"),
+    ("bybit_inverse", "BTCUSD",      INVERSE, "BTC",  "USD",  "BTC",  "1"),
+    ("bybit_linear",  "BTCUSDT",     LINEAR,  "BTC",  "USDT", "USDT", "1"),
+    ("bybit_linear",  "BTCPERP",     LINEAR,  "BTC",  "USDC", "USDC", "1"),
+    ("bybit_linear",  "BTCUSDT-26JUN26", LINEAR, "BTC", "USDT", "USDT", "1"),
+    ("bybit_linear",  "BTC-26JUN26", LINEAR,  "BTC",  "USDC", "USDC", "1"),
+    ("bitfinex",      "tBTCF0:USTF0", LINEAR, "BTC",  "USDT", "USDT", "1"),
     ("coinbase",      "BTC-USD",     SPOT,    "BTC",  "USD",  "USD",  "1"),
+    ("deribit",       "BTC-26MAR27-56000-C", OPTION, "BTC", "BTC", "BTC", "1"),
+    ("deribit",       "XRP_USDC-27DEC24-0d55-P", OPTION, "XRP", "USDC", "USDC", "1"),
+    ("gemini",        "BTCGUSDPERP", LINEAR,  "BTC",  "GUSD", "GUSD", "1"),
     ("coinbase",      "EOSBTC",      SPOT,    "EOS",  "BTC",  "BTC",  "1"),
     ("hitbtc",        "ETHUSDC",     SPOT,    "ETH",  "USDC", "USDC", "1"),
     ("kraken",        "XBTUSDT",     SPOT,    "BTC",  "USDT", "USDT", "1"),
@@ -58,6 +68,7 @@ UNREADABLE = [
     ("binance_spot", "USDT"), ("binance_spot", "BTC"), ("binance_spot", "BTC??USDT"),
     ("binance_spot", ""), ("binance_usdm", "XRPUSDT_MARK"), ("binance_coinm", "BTCUSDT_PERP"),
     ("kraken", "BTCXYZ"), ("coinbase", "BTC-BTC"), ("oanda", "EUREUR"), ("oanda", "BTCUSD"),
+    ("bitfinex", "tBTCF0:EUTF0"), ("deribit", "BTC-26MAR27-56000-X"), ("gemini", "GUSDPERP"),
     ("cme", "ZZH4"), ("comex", "GC2013"), ("US_NBBO", "aig"), ("polymarket", ""),
 ]  # fmt: skip
 

@@ -22,6 +22,7 @@ from venues.live.handover import ITEM_BYTES, Handover, Received, What
 from venues.live.rules.binance import binance_steps
 from venues.live.rules.bitfinex import bitfinex_steps
 from venues.live.rules.bitstamp import bitstamp_steps
+from venues.live.rules.bybit import bybit_steps
 from venues.live.rules.coinbase import coinbase_steps
 from venues.live.rules.gemini import gemini_steps
 from venues.live.rules.hyperliquid import hyperliquid_steps
@@ -40,7 +41,8 @@ REFUSED: list[tuple[str, list[str], str]] = [  # what is asked for, and what is 
     ("no venue",           ["BTC/USD"],                     "Write venue:NAME"),
     ("an unknown venue",   ["mtgox:BTCUSD"],                "not a live venue. There are: "),
     ("a past protocol",    ["kraken_v1:XBT/USD"],           "Use 'kraken'"),
-    ("an option",          ["deribit:BTC-27DEC24-50000-C"], "Write it as deribit:BTC-PERPETUAL"),
+    ("an index",           ["deribit:btc_usd"],             "Write it as deribit:BTC-PERPETUAL"),
+    ("dated and inverse",  ["bybit_inverse:BTCUSDZ26"],     "Write it as bybit_inverse:BTCUSD"),
     ("another's name",     ["kraken:BTCUSDT"],              "Write it as kraken:BTC/USD"),
     ("an injected path",   ["binance_spot:BTC&limit=5"],    "Write it as binance_spot:BTCUSDT"),
     ("twice",              ["kraken:BTC/USD"] * 2,          "Name each market once"),
@@ -68,6 +70,7 @@ def test_protocol_of_the_past_is_refused_and_told_what_took_its_place(venue: str
 
 
 SPOT, LINEAR, INVERSE = InstrumentKind.SPOT, InstrumentKind.LINEAR, InstrumentKind.INVERSE
+OPTION = InstrumentKind.OPTION
 # fmt: off
 # Venue, market; as the server lists them: tick, lot; then kind, base, quote, contract size.
 LISTED: list[tuple[str, str, str, str, InstrumentKind, str, str, str]] = [
@@ -80,14 +83,21 @@ LISTED: list[tuple[str, str, str, str, InstrumentKind, str, str, str]] = [
     ("kraken_futures", "PF_XBTUSD",     "0.5",        "0.0001",     LINEAR,  "BTC", "USD",  "1"),
     ("kraken_futures", "FI_ETHUSD_211231", "0.5",     "0.0001",     INVERSE, "ETH", "USD",  "1"),
     ("bybit",          "BTCUSDT",       "0.01",       "0.000001",   SPOT,    "BTC", "USDT", "1"),
+    ("bybit_linear",   "BTCUSDT",       "0.01",       "0.000001",   LINEAR,  "BTC", "USDT", "1"),
+    ("bybit_linear",   "BTC-26JUN26",   "0.01",       "0.000001",   LINEAR,  "BTC", "USDC", "1"),
+    ("bybit_inverse",  "BTCUSD",        "0.01",       "0.000001",   INVERSE, "BTC", "USD",  "1"),
     ("okx",            "BTC-USDT",      "0.1",        "0.00000001", SPOT, "BTC", "USDT", "1"),
     ("okx",            "ETH-USDT-SWAP", "0.1",        "0.00000001", LINEAR, "ETH", "USDT", "0.01"),
     ("okx",            "BTC-USD-SWAP",  "0.1",        "0.00000001", INVERSE, "BTC", "USD",  "0.01"),
     ("deribit",        "BTC-PERPETUAL", "0.5",        "10",         INVERSE, "BTC", "USD",  "1"),
     ("deribit",        "SOL_USDC-PERPETUAL", "0.5",   "10",         LINEAR,  "SOL", "USDC", "1"),
+    ("deribit",        "BTC-27DEC26-60000-C", "0.5",  "10",         OPTION,  "BTC", "BTC",  "1"),
+    ("deribit",        "XRP_USDC-27DEC26-0d5-P", "0.5", "10",       OPTION,  "XRP", "USDC", "1"),
+    ("bitfinex",       "tBTCF0:USTF0",  "0.00000001", "0.00000001", LINEAR, "BTC", "USDT", "1"),
     ("bitfinex",       "tBTCUST",       "0.00000001", "0.00000001", SPOT, "BTC", "USDT", "1"),
     ("bitfinex",       "tDUSK:USD",     "0.00000001", "0.00000001", SPOT, "DUSK", "USD",  "1"),
     ("gemini",         "BTCUSD",        "0.01",       "0.00000001", SPOT, "BTC", "USD",  "1"),
+    ("gemini",         "BTCGUSDPERP",   "0.01",       "0.00000001", LINEAR, "BTC", "GUSD", "1"),
     ("hyperliquid",    "BTC",           "0.1",        "0.00001",    LINEAR,  "BTC", "USDC", "1"),
 ]
 # fmt: on
@@ -114,6 +124,7 @@ def test_table_has_the_venues_steps_and_its_class_fees(
         assert (one.id, one.tick, one.lot) == (f"{venue}:{name}", tick, lot)
         assert (one.kind, one.base, one.quote, one.contract_size) == (kind, base, quote, contract)
         assert one.can_short == (kind is not SPOT)
+        assert (one.binary_payout == "0") == (kind is OPTION)
         assert float(one.fee_taker) > 0
         assert "tick" not in one.assumed
         assert reader.feed.names == [venue]
@@ -325,6 +336,9 @@ LISTS: list[tuple[str, Any, bytes, str, Steps | None]] = [  # as the venues answ
     ("kraken futures, thousands", kraken_futures_steps, b'{"instruments":[{"symbol":"in_x"},'
      b'{"symbol":"pf_pepeusd","tickSize":1E-9,"contractValueTradePrecision":-3}]}', "PF_PEPEUSD",
      Steps("0.000000001", "1000")),
+    ("bybit, contracts", bybit_steps, b'{"retCode":0,"result":{"category":"linear","list":['
+     b'{"symbol":"BTCUSDT","fundingInterval":480,"priceFilter":{"tickSize":"0.10"},"lotSizeFilter":'
+     b'{"qtyStep":"0.001"}}]}}', "BTCUSDT", Steps("0.1", "0.001")),
     ("okx, not listed", okx_steps, b'{"code":"51001","data":[]}', "BTC-USDT", None),
     ("bitfinex, not listed", bitfinex_steps, b'[["ETHUSD"]]', "tBTCUSD", None),
     ("hyperliquid", hyperliquid_steps, b'{"universe":[{"name":"kPEPE","szDecimals":0}]}', "kPEPE",
@@ -338,6 +352,8 @@ NO_LISTS: list[tuple[str, Any, bytes]] = [
     ("no filter",     binance_steps,  b'{"symbols":[{"symbol":"BTCUSDT","filters":[]}]}'),
     ("a step of 0",   coinbase_steps,
      b'{"id":"BTCUSDT","quote_increment":"0.0","base_increment":"1"}'),
+    ("no step",       bybit_steps, b'{"result":{"list":[{"symbol":"BTCUSDT","priceFilter":'
+     b'{"tickSize":"1"},"lotSizeFilter":{}}]}}'),
     ("no contract",   okx_steps, b'{"data":[{"instId":"BTC-USD-SWAP","tickSz":"1","lotSz":"1"}]}'),
     ("no number",     gemini_steps, b'{"symbol":"BTCUSDT","tick_size":"x","quote_increment":1}'),
     ("many decimals", bitstamp_steps,

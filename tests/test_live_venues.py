@@ -46,11 +46,16 @@ RECORDED = {
         ["PI_ETHUSD", "PI_XRPUSD"],
     ),
     "bybit": ("raw/adapters/bybit_XRPUSDT_ob500_20241201.jsonl.zst", ["XRPUSDT"]),
+    "bybit_linear": ("raw/adapters/bybit_XRPUSDT_ob500_20241201.jsonl.zst", ["XRPUSDT"]),
+    "deribit": (
+        "raw/adapters/deribit_20210722T2242.jsonl.zst",
+        ["BTC-24SEP21-34000-P", "ETH-23JUL21-2300-C"],
+    ),
     "okx": ("raw/adapters/okx_20220513T1627.jsonl.zst", ["BTC-USDT", "UNI-USD-SWAP"]),
     "bitfinex": ("raw/bitfinex_tBTCUSD_R0_2021.jsonl.zst", ["tBTCUSD"]),
     "gemini": ("raw/adapters/gemini_20210624T0014.jsonl.zst", ["LINKETH", "BATBTC"]),
     "hyperliquid": ("raw/hyperliquid_BTC_20250126T1914.jsonl.zst", ["BTC"]),
-}  # deribit: the only recording is of options, which do not run live
+}  # bybit_inverse: the only recording is of the topics of 2021
 
 
 @pytest.fixture(name="serve")
@@ -59,7 +64,7 @@ def fixture_serve() -> Iterator[Callable[[Script], VenueServer]]:
 
 
 def test_every_live_venue_is_tested() -> None:
-    assert set(NAMES) == {*RECORDED, "deribit"} == set(LIVE) == {*PROVEN, *UNPROVEN}
+    assert set(NAMES) == {*RECORDED, "bybit_inverse"} == set(LIVE) == {*PROVEN, *UNPROVEN}
 
 
 @each_venue
@@ -149,6 +154,9 @@ FAULTS = [  # venue, what happens to a change, the state it leads to, what is co
     ("bybit",         lost,        S.GAP,           "gaps"),
     ("bybit",         late,        S.GAP,           "gaps"),
     ("bybit",         cut_short,   S.GAP,           "broken"),
+    ("bybit_linear",  lost,        S.GAP,           "gaps"),
+    ("bybit_linear",  cut_short,   S.GAP,           "broken"),
+    ("bybit_inverse", lost,        S.GAP,           "gaps"),
     ("okx",           lost,        S.GAP,           "gaps"),
     ("okx",           late,        S.GAP,           "gaps"),
     ("okx",           wrong_digit, S.CHECKSUM_FAIL, "checksum_fails"),

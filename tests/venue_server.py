@@ -143,6 +143,8 @@ class VenueServer:
         self.hides: set[str] = set()  # books whose changes are not sent
         self.spoil: Callable[[bytes], bytes] = lambda frame: frame  # of snapshots
         self.rest_fails = False
+        self.figures: dict[str, bytes] = {}  # answers to other paths
+        self.asked: list[str] = []  # paths
         self.heard: list[str] = []  # what clients said
         self.traded: dict[str, list[Event]] = {name: [] for name in script.names}
         self._parser = parser_for(script.venue, script.names)
@@ -371,6 +373,7 @@ class VenueServer:
     def _request(self, connection: ServerConnection, request: Request) -> Response | None:
         if request.path.startswith("/ws"):
             return None
+        self.asked.append(request.path)
         body = self.tongue.instruments(request.path, self.script.names)
         name = self.tongue.book_of(request.path)
         if name in self.truths:
@@ -379,6 +382,7 @@ class VenueServer:
         elif audited := self.tongue.audit_of(request.path):
             body = self.tongue.audit(audited, self.truths[audited])
         body = body or self.tongue.trades(request.path, self.traded)
+        body = body or self.figures.get(request.path)
         if body is None or self.rest_fails:
             return Response(404, "Not Found", Headers({"Content-Length": "0"}), b"")
         head = Headers({"Content-Length": str(len(body)), "Connection": "close"})

@@ -371,7 +371,7 @@ class BinanceUsdm(BinanceCoinm):
     begins = "/fapi/v1/"
 
     def line(self, frame: bytes) -> int:
-        return int(b'"aggTrade"' in frame or b'"trade"' in frame)
+        return int(any(word in frame for word in (b'"aggTrade"', b'"trade"', b'"markPriceUpdate"')))
 
 
 class Coinbase(Tongue):

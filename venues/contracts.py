@@ -34,6 +34,7 @@ _STYLES = {
         r".*?-(?P<day>\d{1,2}[A-Z]{3}\d{2})(-(?P<strike>\d+(d\d+)?)-(?P<right>[CP]))?", "%d%b%y",
         *_EIGHT_UTC,
     ),
+    "bybit_linear": _Style(r".*-(?P<day>\d{1,2}[A-Z]{3}\d{2})", "%d%b%y", *_EIGHT_UTC),
     "okx": _Style(
         r".*?-(?P<day>\d{6})(-(?P<strike>\d+(\.\d+)?)-(?P<right>[CP]))?", "%y%m%d", *_EIGHT_UTC
     ),

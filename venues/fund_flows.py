@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from operators.features.feature import FundFlows
+from schemas.instruments import asset_of
 from venues.tables import read_table, times_ns, values
 from venues.tape.errors import TapeError
 
@@ -29,7 +30,7 @@ def read_fund_flows(path: Path) -> FundFlows:
     -------
     FundFlows
         A day counts as known 36 h after its stamp, at noon UTC of the next day. A day whose sum is
-        0 is left out: such files write 0 for what is not reported yet.
+        0 is left out: such files write 0 for what is not reported yet. XBT is BTC.
 
     Raises
     ------
@@ -38,7 +39,7 @@ def read_fund_flows(path: Path) -> FundFlows:
     """
     table = read_table(path, COLUMNS, what="file of fund flows")
     days = times_ns(table, "ts_ns", path)
-    assets = [str(asset) for asset in values(table, "asset", path)]
+    assets = [asset_of(str(asset)) for asset in values(table, "asset", path)]
     funds = [str(fund) for fund in values(table, "fund", path)]
     totals: dict[tuple[str, int], float] = {}
     sums: dict[tuple[str, int], float] = {}

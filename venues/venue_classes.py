@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from schemas.instruments import Instrument, InstrumentKind
+from schemas.instruments import Instrument, InstrumentKind, asset_of
 from venues.contracts import contract_of
 
 CCXT = "ccxt-"  # before the name of an exchange that is asked through ccxt
@@ -52,7 +52,6 @@ class VenueClass:
 
 # Longest first, so that USDT is not read as USD with a T.
 _QUOTES = ("USDT", "USDC", "BUSD", "USD", "EUR", "GBP", "JPY", "CHF", "CAD", "AUD", "BTC", "ETH")
-_ALIASES = {"XBT": "BTC", "XDG": "DOGE"}
 _METALS = ("XAG", "XAU", "XPD", "XPT")
 _CURRENCIES = frozenset(
     (*_METALS, "AUD", "CAD", "CHF", "CNH", "EUR", "GBP", "HKD", "JPY", "NZD", "SEK", "SGD", "USD")
@@ -77,7 +76,7 @@ def _pair(name: str) -> tuple[str, str] | None:
         parts = [name.upper().removesuffix(quote), quote]
     if len(parts) != 2 or not all(re.fullmatch(r"[A-Z0-9]{2,12}", part) for part in parts):
         return None
-    base, quote = (_ALIASES.get(part, part) for part in parts)
+    base, quote = (asset_of(part) for part in parts)
     return (base, quote) if quote in _QUOTES and base != quote else None
 
 
@@ -138,19 +137,31 @@ def _okx(name: str) -> Terms | None:
 
 
 def _deribit(name: str) -> Terms | None:
-    """BTC-PERPETUAL and BTC-27DEC24 are inverse with USD quantities, SOL_USDC-PERPETUAL linear."""
-    found = re.fullmatch(r"([A-Z0-9]+)(_USD[CT])?-(PERPETUAL|\d{1,2}[A-Z]{3}\d{2})", name)
-    if not found:
+    """BTC-PERPETUAL and BTC-27DEC24 are inverse with USD quantities, SOL_USDC-PERPETUAL linear.
+
+    BTC-27DEC24-50000-C is an option in BTC, SOL_USDC-27DEC24-190-P one in USDC.
+    """
+    found = re.fullmatch(
+        r"([A-Z0-9]+)(_USD[CT])?-(PERPETUAL|\d{1,2}[A-Z]{3}\d{2})(-\d+(d\d+)?-[CP])?", name
+    )
+    pair = found and _pair(found[1] + (found[2] or "_USD"))
+    if not found or not pair:
         return None
-    if found[2]:
-        return _linear(found[1] + found[2])
-    pair = _pair(found[1] + "_USD")
-    return pair and Terms(InstrumentKind.INVERSE, *pair, pair[0], "1")
+    linear = found[2] is not None
+    if found[4]:
+        paid_in = pair[1] if linear else pair[0]
+        return Terms(InstrumentKind.OPTION, pair[0], paid_in, paid_in, "1")
+    if linear:
+        return Terms(InstrumentKind.LINEAR, *pair, pair[1], "1")
+    return Terms(InstrumentKind.INVERSE, *pair, pair[0], "1")
 
 
 def _bitfinex(name: str) -> Terms | None:
-    """tBTCUSD, tDUSK:USD and tBTCUST (Tether); tapes leave the t out."""
+    """tBTCUSD, tDUSK:USD and tBTCUST (Tether); tapes leave the t out. tBTCF0:USTF0 is linear."""
     body = name.removeprefix("t").replace(":", "-")
+    perpetual = re.fullmatch(r"([A-Z0-9]+)F0-USTF0", body)
+    if perpetual:
+        return _linear(f"{perpetual[1]}-USDT")
     if body.endswith("UST"):
         body = body.removesuffix("UST") + "USDT"
     return _spot(body)
@@ -160,6 +171,23 @@ def _hyperliquid(name: str) -> Terms | None:
     if not re.fullmatch(r"k?[A-Z0-9]{1,12}", name):
         return None
     return Terms(InstrumentKind.LINEAR, name, "USDC", "USDC", "1")
+
+
+def _bybit_linear(name: str) -> Terms | None:
+    """BTCUSDT and BTCUSDT-26JUN26 are in USDT; BTCPERP and BTC-26JUN26 in USDC."""
+    found = re.fullmatch(r"([A-Z0-9]+?)(PERP|-\d{1,2}[A-Z]{3}\d{2})?", name)
+    if not found:
+        return None
+    in_usdt = found[2] != "PERP" and found[1].endswith("USDT")
+    return _linear(found[1] if in_usdt or not found[2] else f"{found[1]}-USDC")
+
+
+def _gemini(name: str) -> Terms | None:
+    """BTCUSD is spot, BTCGUSDPERP a perpetual in Gemini dollars."""
+    found = re.fullmatch(r"([A-Z0-9]{2,12})GUSDPERP", name)
+    if not found:
+        return _spot(name)
+    return Terms(InstrumentKind.LINEAR, asset_of(found[1]), "GUSD", "GUSD", "1")
 
 
 def _ftx(name: str) -> Terms | None:
@@ -296,13 +324,15 @@ VENUES: dict[str, VenueClass] = {
     "btcbox": _crypto_spot("0.0005", "0.0005"),
     "bybit": _crypto_spot("0.001", "0.001"),
     "coinbase": _crypto_spot("0.004", "0.006"),
-    "gemini": _crypto_spot("0.002", "0.004"),
+    "gemini": _crypto_spot("0.002", "0.004", _gemini),
     "hitbtc": _crypto_spot("0.001", "0.0025"),
     "kraken": _crypto_spot("0.0016", "0.0026"),
     "okx": _crypto_spot("0.0008", "0.001", _okx),
     "binance_coinm": _crypto_perpetual("0.0001", "0.0005", _coin_margined),
     "binance_perp": _crypto_perpetual("0.0002", "0.0005", _binance_perp),
     "binance_usdm": _crypto_perpetual("0.0002", "0.0005", _linear),
+    "bybit_inverse": _crypto_perpetual("0.0002", "0.00055", _bybit_perp),
+    "bybit_linear": _crypto_perpetual("0.0002", "0.00055", _bybit_linear),
     "bybit_perp": _crypto_perpetual("0.0002", "0.00055", _bybit_perp),
     "deribit": _crypto_perpetual("0", "0.0005", _deribit),
     "ftx": _crypto_perpetual("0.0002", "0.0007", _ftx),
@@ -355,7 +385,7 @@ def instrument(
 
     `tick` and `lot` are None where no row shows one.
     """
-    of = venue_class(venue)
+    of, option = venue_class(venue), found.kind is InstrumentKind.OPTION
     steps = [
         f"{word} {'the smallest step seen' if seen else 'assumed'}"
         for word, seen in (("tick", tick), ("lot", lot))
@@ -376,7 +406,7 @@ def instrument(
         fee_taker=of.taker,
         can_short=of.can_short or found.kind in CONTRACTS,
         has_quotes=has_quotes,
-        binary_payout=BINARY_PAYOUT if of.binary and has_quotes else "0",
+        binary_payout=BINARY_PAYOUT if of.binary and has_quotes and not option else "0",
         clock_offset_ns=clock_offset_ns,
         conflated=of.conflated,
         **contract_of(venue, name)._asdict(),

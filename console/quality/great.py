@@ -19,6 +19,7 @@ LINE = "line"  # of a suite: what a result says it belongs to
 _OF = {
     MarketClass.PLAIN: "",
     MarketClass.EVENT: " of events",
+    MarketClass.OPTION: " of options",
     MarketClass.LOOSE: " of loose markets",
 }
 

@@ -19,7 +19,7 @@ _KINDS = 8  # kinds of market data are 1 to 7; a row of any other kind is our ow
 # Enums as plain numbers, which kernels read at compile time.
 _TRADE, _QUOTE, _BOOK, _BAR = int(Kind.TRADE), int(Kind.QUOTE), int(Kind.BOOK), int(Kind.BAR)
 _FUNDING, _INTEREST, _MARK = int(Kind.FUNDING), int(Kind.OPEN_INTEREST), int(Kind.MARK)
-_EVENT = int(InstrumentKind.EVENT)
+_EVENT, _OPTION = int(InstrumentKind.EVENT), int(InstrumentKind.OPTION)
 _LAST, _SNAPSHOT = int(Flag.MSG_LAST), int(Flag.SNAPSHOT)
 _CROSSED_FLAG = int(Flag.CROSSED)
 _OK, _NULL_PRICE, _NULL_TIME = int(Reason.OK), int(Reason.NULL_PRICE), int(Reason.NULL_TIME)
@@ -152,10 +152,10 @@ class _Market(NamedTuple):
 # Helpers take numbers, not the table: handing a tuple of 24 arrays over costs 0.5 us a call.
 @kernel
 def _quote(
-    bid: float, bid_qty: float, ask: float, ask_qty: float, is_event: bool, may_cross: bool,
-    extra: bool,
+    bid: float, bid_qty: float, ask: float, ask_qty: float, is_event: bool, may_lack: bool,
+    may_cross: bool, extra: bool,
 ) -> int:  # fmt: skip
-    if (math.isnan(bid) or math.isnan(ask)) and not is_event:
+    if (math.isnan(bid) or math.isnan(ask)) and not may_lack:
         return _NULL_PRICE
     if math.isinf(bid) or math.isinf(ask) or math.isinf(bid_qty) or math.isinf(ask_qty):
         return _NOT_FINITE
@@ -280,7 +280,8 @@ def _judge(
                 if kind == _QUOTE:
                     extra = _any(first, high, low, ref) or _any(price, qty, price, qty)
                     may_cross = market.may_cross[at] != 0
-                    why = _quote(bid, bid_qty, ask, ask_qty, is_event, may_cross, extra)
+                    lacks = is_event or kinds[at] == _OPTION
+                    why = _quote(bid, bid_qty, ask, ask_qty, is_event, lacks, may_cross, extra)
                 else:
                     extra = _any(bid, bid_qty, ask, ask_qty)
                     if kind == _BAR:

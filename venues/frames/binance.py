@@ -7,11 +7,10 @@ from msgspec import UNSET, Raw, Struct, UnsetType, field
 
 from schemas.kinds import Kind, Side
 from venues.frames.bars import bar_event
-from venues.frames.binance_rest import REST, REST_TYPES, PathLabel
+from venues.frames.binance_rest import REST, REST_TYPES, BinanceRestParser, PathLabel
 from venues.frames.fields import MS_NS, DefectError, Id, Ms, Name, Price, Qty, Rate
-from venues.frames.funding import BINANCE_S
 from venues.frames.parsed import Book, Event, Link
-from venues.frames.parser import Draft, FrameParser
+from venues.frames.parser import Draft
 from venues.frames.venue import Proof, Venue, control, data, unused
 
 _TYPES = (
@@ -122,7 +121,7 @@ _KLINE = msgspec.json.Decoder(_Kline, strict=False)
 _MARK = msgspec.json.Decoder(_Mark, strict=False)
 
 
-class BinanceParser(FrameParser):
+class BinanceParser(BinanceRestParser):
     """The three markets' common reader; times are milliseconds."""
 
     handlers: ClassVar = {}
@@ -212,7 +211,8 @@ class BinanceParser(FrameParser):
         events = [Event(Kind.MARK, symbol, time_ns, price=found.p, ref=index)]
         if found.r:
             rate = msgspec.convert(found.r, Rate, strict=False)
-            events.append(Event(Kind.FUNDING, symbol, time_ns, price=rate, ref=BINANCE_S))
+            interval_s = self.interval_s(found.s)
+            events.append(Event(Kind.FUNDING, symbol, time_ns, price=rate, ref=interval_s))
         self.figures(events, draft)
 
 

@@ -1,6 +1,6 @@
 """Binance's REST answers: snapshots and what backfills are made of."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
@@ -9,15 +9,15 @@ from msgspec import UNSET, Raw, Struct, UnsetType, field
 
 from schemas.kinds import Kind, Side
 from venues.frames.bars import bar_event
-from venues.frames.fields import MS_NS, DefectError, Id, Ms, Name, Price, Qty, Rate
+from venues.frames.fields import MS_NS, DefectError, Hours, Id, Ms, Name, Price, Qty, Rate
 from venues.frames.funding import BINANCE_S
 from venues.frames.parsed import Book, Event, Link
 from venues.frames.parser import Draft, FrameParser
 from venues.frames.venue import MessageType, data, unused
 
 _UNUSED = (
-    "avgPrice", "basis", "continuousKlines", "exchangeInfo", "fundingInfo",
-    "globalLongShortAccountRatio", "indexInfo", "indexPriceKlines", "markPriceKlines",
+    "avgPrice", "basis", "continuousKlines", "exchangeInfo", "globalLongShortAccountRatio",
+    "indexInfo", "indexPriceKlines", "markPriceKlines",
     "openInterestHist", "takerBuySellVol", "takerlongshortRatio", "topLongShortAccountRatio",
     "topLongShortPositionRatio", "24hr", "price",
 )  # fmt: skip
@@ -30,6 +30,7 @@ REST_TYPES: tuple[MessageType, ...] = (
     data("GET klines", "BAR", "bars; one that was open when it came is refused"),
     data("GET bookTicker", "QUOTE", "best bid and ask"),
     data("GET fundingRate", "FUNDING", "settled rates"),
+    data("GET fundingInfo", "", "funding intervals of the contracts that may have their own"),
     data("GET openInterest", "OPEN_INTEREST", "open interest"),
     data("GET premiumIndex", "MARK", "mark and index price"),
     *(unused(f"GET {name}", "statistics, or what instruments exist") for name in _UNUSED),
@@ -108,6 +109,11 @@ class _Funding(Struct):
     time: Ms = field(name="fundingTime")
 
 
+class _FundingInfo(Struct):
+    symbol: Name
+    hours: Hours = field(name="fundingIntervalHours")
+
+
 class _OpenInterest(Struct):
     symbol: Name
     qty: Qty = field(name="openInterest")
@@ -128,8 +134,25 @@ _AGG = msgspec.json.Decoder(_AggTrade, strict=False)
 _BAR = msgspec.json.Decoder(_Bar, strict=False)
 _QUOTE = msgspec.json.Decoder(_Quote, strict=False)
 _FUNDING = msgspec.json.Decoder(_Funding, strict=False)
+_INFOS = msgspec.json.Decoder(list[_FundingInfo], strict=False)
 _OI = msgspec.json.Decoder(_OpenInterest, strict=False)
 _PREMIUM = msgspec.json.Decoder(_Premium, strict=False)
+
+
+class BinanceRestParser(FrameParser):
+    """What the answers say that later frames need: funding intervals.
+
+    Contracts that `fundingInfo` does not list are settled each 8 h, as all were in recordings
+    without it. The list may have changed with each answer.
+    """
+
+    def __init__(self, instruments: Sequence[str] | None = None) -> None:
+        super().__init__(instruments)
+        self.own_interval_s: dict[str, float] = {}
+
+    def interval_s(self, name: str) -> float:
+        """Between two settlements of a contract."""
+        return self.own_interval_s.get(name, BINANCE_S)
 
 
 def _symbol(parser: FrameParser, label: PathLabel) -> int:
@@ -200,12 +223,17 @@ def _quotes(parser: FrameParser, body: bytes, draft: Draft, label: PathLabel) ->
     parser.each(_several(body), _QUOTE, draft, event)
 
 
-def _funding(parser: FrameParser, body: bytes, draft: Draft, label: PathLabel) -> None:
+def _funding(parser: BinanceRestParser, body: bytes, draft: Draft, label: PathLabel) -> None:
     def event(f: _Funding) -> Event:
         symbol, at = parser.symbol(f.symbol), f.time * MS_NS
-        return Event(Kind.FUNDING, symbol, at, price=f.rate, ref=BINANCE_S)
+        return Event(Kind.FUNDING, symbol, at, price=f.rate, ref=parser.interval_s(f.symbol))
 
     parser.each(_several(body), _FUNDING, draft, event)
+
+
+def _funding_info(parser: BinanceRestParser, body: bytes, draft: Draft, label: PathLabel) -> None:
+    found = _INFOS.decode(body)
+    parser.own_interval_s = {one.symbol: one.hours * 3600.0 for one in found}
 
 
 def _open_interest(parser: FrameParser, body: bytes, draft: Draft, label: PathLabel) -> None:
@@ -229,6 +257,7 @@ REST: dict[str, Callable[..., Any]] = {
     "GET aggTrades": _agg_trades,
     "GET klines": _bars,
     "GET bookTicker": _quotes,
+    "GET fundingInfo": _funding_info,
     "GET fundingRate": _funding,
     "GET openInterest": _open_interest,
     "GET premiumIndex": _premium,

@@ -8,7 +8,8 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from operators.market.books.words import OrderAction
 from schemas.kinds import Kind, Side
-from venues.frames.fields import MS_NS, DefectError, Id, Ms, Name, Price, Qty, SignedQty
+from venues.frames.fields import MS_NS, DefectError, Id, Ms, Name, Price, Qty, Rate, SignedQty
+from venues.frames.funding import BITFINEX_S
 from venues.frames.parsed import Book, Event, Link
 from venues.frames.parser import Draft, FrameParser
 from venues.frames.venue import Proof, Venue, control, data, unused
@@ -30,6 +31,7 @@ class _Control(Struct):
     chanId: Id | UnsetType = UNSET  # noqa: N815 (the venue's name)
     symbol: Name | UnsetType = UNSET
     prec: str = ""
+    key: str = ""  # of a status channel: deriv:SYMBOL
 
 
 class _Level(Struct, array_like=True):
@@ -51,6 +53,29 @@ class _Trade(Struct, array_like=True):
     price: Price
 
 
+class _Status(Struct, array_like=True):
+    """Of a derivative. Places without a name are null, or of no use here."""
+
+    time: Ms
+    _1: object
+    mid: object
+    spot: Price | None  # of the venue's own spot market
+    _4: object
+    insurance: object
+    _6: object
+    next_time: object
+    accrued: object  # of the next 8 h so far
+    step: object
+    _10: object
+    funding: Rate | None  # of the present 8 h
+    _12: object
+    _13: object
+    mark: Price | None
+    _15: object
+    _16: object
+    open_interest: Qty | None
+
+
 class _Ticker(Struct, array_like=True):
     bid: Price
     bid_qty: Qty
@@ -66,7 +91,9 @@ _LEVELS = msgspec.json.Decoder(list[_Level])
 _ORDER = msgspec.json.Decoder(_Order)
 _ORDERS = msgspec.json.Decoder(list[_Order])
 _TRADE = msgspec.json.Decoder(_Trade)
+_STATUS = msgspec.json.Decoder(_Status)
 _TICKER = msgspec.json.Decoder(_Ticker)
+_DERIVATIVE = "deriv:"
 
 
 class BitfinexParser(FrameParser):
@@ -85,6 +112,7 @@ class BitfinexParser(FrameParser):
             data("book R0", "BOOK", "the same order by order"),
             data("te", "TRADE", "one trade, at once"),
             data("ticker", "QUOTE", "best bid and ask, without a time"),
+            data("status", "MARK, OPEN_INTEREST, FUNDING", "a derivative's figures"),
             data("tu", "", "the trade of an earlier te, with its final id"),
             data("trades", "", "trades from before the subscription"),
             control("hb", "nothing happened in the channel"),
@@ -96,7 +124,6 @@ class BitfinexParser(FrameParser):
             control("error", "an error answer"),
             unused("cs", "checksum of the book, with flag 131072"),
             unused("candles", "bars so far"),
-            unused("status", "derivatives' figures"),
             unused("funding", "any channel of a lending market (symbols f...)"),
         ),
         "R0 recordings have no times at all: for books only, never merged",
@@ -140,10 +167,13 @@ class BitfinexParser(FrameParser):
     def _control(self, frame: bytes, draft: Draft) -> None:
         found = _CONTROL.decode(frame)
         self.dispatch(found.event, found, draft)
-        if found.event == "subscribed" and found.chanId is not UNSET and found.symbol is not UNSET:
+        symbol = found.symbol
+        if found.key.startswith(_DERIVATIVE):
+            symbol = found.key.removeprefix(_DERIVATIVE)
+        if found.event == "subscribed" and found.chanId is not UNSET and symbol is not UNSET:
             if len(self.channels) >= CHANNELS_MAX and found.chanId not in self.channels:
                 raise DefectError(f"channel {found.chanId} would be one of over {CHANNELS_MAX}")
-            self.channels[found.chanId] = _Channel(found.channel, found.symbol, found.prec)
+            self.channels[found.chanId] = _Channel(found.channel, symbol, found.prec)
 
     def _book(self, body: Raw, draft: Draft, number: int) -> None:
         snapshot = _is_list_of_lists(body)
@@ -213,6 +243,19 @@ class BitfinexParser(FrameParser):
     def _trades(self, body: Raw, draft: Draft, number: int) -> None:
         draft.supersede("trades from before the subscription")
 
+    def _status(self, body: Raw, draft: Draft, number: int) -> None:
+        """The venue's own spot market stands in for the index, which it does not tell."""
+        found, symbol = _STATUS.decode(body), draft.symbol
+        at, spot = found.time * MS_NS, float("nan") if found.spot is None else found.spot
+        events = []
+        if found.mark is not None:
+            events.append(Event(Kind.MARK, symbol, at, price=found.mark, ref=spot))
+        if found.open_interest is not None:
+            events.append(Event(Kind.OPEN_INTEREST, symbol, at, qty=found.open_interest))
+        if found.funding is not None:
+            events.append(Event(Kind.FUNDING, symbol, at, price=found.funding, ref=BITFINEX_S))
+        self.figures(events, draft)
+
     def _ticker(self, body: Raw, draft: Draft, number: int) -> None:
         found = _TICKER.decode(body)
         draft.elements = 1
@@ -231,6 +274,7 @@ BitfinexParser.handlers = {
     "tu": BitfinexParser._update,
     "trades": BitfinexParser._trades,
     "ticker": BitfinexParser._ticker,
+    "status": BitfinexParser._status,
 }
 
 _SET, _DELETE = OrderAction.SET, OrderAction.DELETE

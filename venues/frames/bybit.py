@@ -1,6 +1,7 @@
 """Bybit: version 5 (books by N levels), and the book and trade topics of 2021."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 import msgspec
@@ -142,6 +143,7 @@ class BybitParser(FrameParser):
     def __init__(self, instruments: Sequence[str] | None = None) -> None:
         super().__init__(instruments)
         self._interval_s: dict[int, float] = {}  # of funding, by symbol: snapshots say it
+        self._marks: dict[int, tuple[float, float]] = {}  # mark and index, by symbol
 
     def read(self, frame: bytes, draft: Draft, label: str) -> None:
         outer = _OUTER.decode(frame)
@@ -186,9 +188,13 @@ class BybitParser(FrameParser):
             raise DefectError("Object missing required field `ts`")
         symbol, at = self.symbol(found.symbol), outer.ts * MS_NS
         events = []
-        if found.mark is not UNSET:
-            index = float("nan") if found.index is UNSET else found.index
-            events.append(Event(Kind.MARK, symbol, at, price=found.mark, ref=index))
+        mark, index = self._marks.get(symbol, (float("nan"), float("nan")))
+        if found.mark is not UNSET or found.index is not UNSET:
+            mark = mark if found.mark is UNSET else found.mark
+            index = index if found.index is UNSET else found.index
+            self._marks[symbol] = mark, index
+            if mark > 0.0:  # an index before any mark is not a row
+                events.append(Event(Kind.MARK, symbol, at, price=mark, ref=index))
         if found.open_interest is not UNSET:
             events.append(Event(Kind.OPEN_INTEREST, symbol, at, qty=found.open_interest))
         if found.funding_hours:
@@ -247,6 +253,23 @@ class BybitParser(FrameParser):
             )  # fmt: skip
 
         self.each(_RAWS.decode(_data(outer)), _OLD_TRADE, draft, event)
+
+
+class BybitLinearParser(BybitParser):
+    """USDT and USDC contracts: the same frames, from another address."""
+
+    venue = replace(BybitParser.venue, name="bybit_linear", title="Bybit linear, v5")
+
+
+class BybitInverseParser(BybitParser):
+    """Coin-margined contracts: the same frames, from another address."""
+
+    venue = replace(
+        BybitParser.venue,
+        name="bybit_inverse",
+        title="Bybit inverse, v5",
+        notes="quantities are USD",
+    )
 
 
 BybitParser.handlers = {

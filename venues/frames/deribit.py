@@ -1,5 +1,6 @@
 """Deribit, version 2: books chained by change_id."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import msgspec
@@ -78,6 +79,7 @@ _QUOTE = msgspec.json.Decoder(_Quote)
 _TICKER = msgspec.json.Decoder(_Ticker)
 _ACTIONS = frozenset({"new", "change", "delete"})
 _SIDES = {"buy": Side.BUY, "sell": Side.SELL}
+_RIGHTS = ("-C", "-P")  # how the names of options end
 
 
 class DeribitParser(FrameParser):
@@ -91,7 +93,11 @@ class DeribitParser(FrameParser):
             data("book", "BOOK", "snapshot, then changed levels"),
             data("trades", "TRADE", "trades"),
             data("quote", "QUOTE", "best bid and ask"),
-            data("ticker", "QUOTE, MARK, OPEN_INTEREST, FUNDING", "best bid and ask, figures"),
+            data(
+                "ticker",
+                "QUOTE, MARK, OPEN_INTEREST, FUNDING",
+                "figures; best bid and ask, unless quotes come too",
+            ),
             data("GET trades", "TRADE", "older trades"),
             control("answer", "answer to a request"),
             control("error", "an error answer"),
@@ -105,6 +111,10 @@ class DeribitParser(FrameParser):
         "quantities of futures are USD",
     )
     handlers: ClassVar = {}
+
+    def __init__(self, instruments: Sequence[str] | None = None) -> None:
+        super().__init__(instruments)
+        self._quoted: set[int] = set()  # symbols whose quotes come over a channel of their own
 
     def read(self, frame: bytes, draft: Draft, label: str) -> None:
         outer = _OUTER.decode(frame)
@@ -160,15 +170,20 @@ class DeribitParser(FrameParser):
         self.each(trades, _TRADE, draft, event)
 
     def _quote(self, body: Raw, draft: Draft) -> None:
-        self.figures([self._top(_QUOTE.decode(body))], draft)
+        top = self._top(_QUOTE.decode(body))
+        self._quoted.add(top.symbol)
+        self.figures([top], draft)
 
     def _ticker(self, body: Raw, draft: Draft) -> None:
+        """Its quote counts where no other channel has them: two of unlike age would take turns."""
         found = _TICKER.decode(body)
         top = self._top(found)
         symbol, at = top.symbol, top.ts_event_ns
+        # an option's mark is no price of the index: it has none to be compared with
+        index = float("nan") if found.instrument_name[-2:] in _RIGHTS else found.index_price
         events = [
-            top,
-            Event(Kind.MARK, symbol, at, price=found.mark_price, ref=found.index_price),
+            *([] if symbol in self._quoted else [top]),
+            Event(Kind.MARK, symbol, at, price=found.mark_price, ref=index),
             Event(Kind.OPEN_INTEREST, symbol, at, qty=found.open_interest),
         ]
         if found.current_funding is not UNSET:  # accrues continuously, stated for eight hours

@@ -15,10 +15,13 @@ _INT64_MAX = 2**63 - 1
 Price = Annotated[float, Meta(gt=0.0, le=1e12)]
 Qty = Annotated[float, Meta(ge=0.0, le=1e18)]
 SignedQty = Annotated[float, Meta(ge=-1e18, le=1e18)]  # the sign is the side
+Amount = Annotated[float, Meta(ge=-1e12, le=1e12)]  # of money; the sign says who pays
 Rate = Annotated[float, Meta(ge=-100.0, le=100.0)]  # a fraction: 100 is a hundredfold
 Hours = Annotated[float, Meta(gt=0.0, le=8760.0)]
+Minutes = Annotated[float, Meta(gt=0.0, le=525_600.0)]
 Id = Annotated[int, Meta(ge=0, le=_INT64_MAX)]
 Ms = Annotated[int, Meta(ge=1, le=_INT64_MAX // 1_000_000)]
+Ns = Annotated[int, Meta(ge=1, le=_INT64_MAX)]
 Us = Annotated[int, Meta(ge=1, le=_INT64_MAX // 1_000)]
 Seconds = Annotated[int, Meta(ge=1, le=_INT64_MAX // 1_000_000_000)]
 Name = Annotated[str, Meta(min_length=1, max_length=64)]

@@ -1,5 +1,6 @@
 """Gemini, websocket version 2, and the REST books and trades of version 1."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 from urllib.parse import urlsplit
 
@@ -7,7 +8,19 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from schemas.kinds import Kind, Side
-from venues.frames.fields import MS_NS, DefectError, Id, Ms, Name, Price, Qty
+from venues.frames.fields import (
+    MS_NS,
+    Amount,
+    DefectError,
+    Id,
+    Minutes,
+    Ms,
+    Name,
+    Ns,
+    Price,
+    Qty,
+    Rate,
+)
 from venues.frames.parsed import Book, Event
 from venues.frames.parser import Draft, FrameParser
 from venues.frames.venue import Proof, Venue, control, data, unused
@@ -47,6 +60,27 @@ class _RestBook(Struct):
     asks: list[_Level]
 
 
+class _Figures(Struct):
+    symbol: Name  # BTCGUSDPERP, or BTC-GUSD-PERP
+    changes: list[Raw]
+
+
+class _Mark(Struct):
+    timestamp: Ns
+    mark_price: Price
+    spot_index: Price
+
+
+class _Funding(Struct):
+    timestamp: Ns
+    funding_amount: Amount  # dollars for a position of one coin, positive where longs pay
+    funding_interval_in_minutes: Minutes
+
+
+class _RiskStats(Struct):
+    open_interest: Qty
+
+
 class _RestTrade(Struct):
     timestampms: Ms
     tid: Id
@@ -61,6 +95,10 @@ _ABOUT = msgspec.json.Decoder(_About)
 _UPDATES = msgspec.json.Decoder(_Updates, strict=False)
 _TRADE = msgspec.json.Decoder(_Trade, strict=False)
 _REST_BOOK = msgspec.json.Decoder(_RestBook, strict=False)
+_FIGURES = msgspec.json.Decoder(_Figures)
+_MARK = msgspec.json.Decoder(_Mark, strict=False)
+_FUNDING = msgspec.json.Decoder(_Funding, strict=False)
+_RISK_STATS = msgspec.json.Decoder(_RiskStats, strict=False)
 _REST_TRADE = msgspec.json.Decoder(_RestTrade, strict=False)
 _SIDES = {"buy": Side.BUY, "sell": Side.SELL}
 _CROSSES = {"auction": Side.UNKNOWN, "block": Side.UNKNOWN}  # trades without an aggressor
@@ -78,6 +116,9 @@ class GeminiParser(FrameParser):
             data("trade", "TRADE", "one trade"),
             data("GET book", "BOOK", "snapshot, 50 levels a side unless asked for more"),
             data("GET trades", "TRADE", "last trades"),
+            data("mark_price_updates", "MARK", "a perpetual's mark and index price"),
+            data("funding_amount_updates", "FUNDING", "its funding, as a share of the last mark"),
+            data("GET riskstats", "OPEN_INTEREST", "its open interest, without a time"),
             control("heartbeat", "every five seconds"),
             control("subscribed", "answer to a subscription"),
             control("error", "an error answer"),
@@ -92,6 +133,10 @@ class GeminiParser(FrameParser):
         ),
     )
     handlers: ClassVar = {}
+
+    def __init__(self, instruments: Sequence[str] | None = None) -> None:
+        super().__init__(instruments)
+        self._marks: dict[int, float] = {}  # last mark price, by symbol
 
     def subject(self, frame: bytes) -> str:
         return _ABOUT.decode(frame).symbol
@@ -162,12 +207,45 @@ class GeminiParser(FrameParser):
 
         self.each(_RAWS.decode(body), _REST_TRADE, draft, event)
 
+    def _mark_prices(self, body: bytes, draft: Draft) -> None:
+        found = _FIGURES.decode(body)
+        symbol = self.symbol(found.symbol.replace("-", ""))
+
+        def event(m: _Mark) -> Event:
+            self._marks[symbol] = m.mark_price
+            return Event(Kind.MARK, symbol, m.timestamp, price=m.mark_price, ref=m.spot_index)
+
+        self.each(found.changes, _MARK, draft, event)
+
+    def _funding_amounts(self, body: bytes, draft: Draft) -> None:
+        """The venue tells dollars for a coin; the rate is their share of the last mark price."""
+        found = _FIGURES.decode(body)
+        symbol = self.symbol(found.symbol.replace("-", ""))
+
+        def event(f: _Funding) -> Event:
+            if symbol not in self._marks:
+                raise DefectError("an amount is no rate before a mark price is known")
+            rate = msgspec.convert(f.funding_amount / self._marks[symbol], Rate)
+            interval_s = f.funding_interval_in_minutes * 60.0
+            return Event(Kind.FUNDING, symbol, f.timestamp, price=rate, ref=interval_s)
+
+        self.each(found.changes, _FUNDING, draft, event)
+
+    def _risk_stats(self, body: bytes, draft: Draft, symbol: str) -> None:
+        found = _RISK_STATS.decode(body)
+        self.figures(
+            [Event(Kind.OPEN_INTEREST, self.symbol(symbol), 0, qty=found.open_interest)], draft
+        )
+
 
 GeminiParser.handlers = {
     "l2_updates": GeminiParser._updates,
     "trade": GeminiParser._trade,
+    "mark_price_updates": GeminiParser._mark_prices,
+    "funding_amount_updates": GeminiParser._funding_amounts,
     "GET book": GeminiParser._rest_book,
     "GET trades": GeminiParser._rest_trades,
+    "GET riskstats": GeminiParser._risk_stats,
 }
 
 

@@ -1,5 +1,6 @@
 """OKX, version 5: books numbered and checksummed over the written digits."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import msgspec
@@ -20,7 +21,7 @@ from venues.frames.fields import (
     words,
 )
 from venues.frames.parsed import Book, Event, Link
-from venues.frames.parser import UNREADABLE, Draft, FrameParser
+from venues.frames.parser import INSTRUMENTS_MAX, UNREADABLE, Draft, FrameParser
 from venues.frames.venue import Checksum, Proof, Venue, control, data, unused
 
 DEPTHS = {"books": 400, "books-l2-tbt": 400, "books50-l2-tbt": 50}
@@ -84,6 +85,11 @@ class _Mark(Struct):
     ts: Ms
 
 
+class _Index(Struct):
+    inst_id: Name = field(name="instId")  # of the index: BTC-USDT
+    price: Price = field(name="idxPx")
+
+
 class _OpenInterest(Struct):
     inst_id: Name = field(name="instId")
     oi: Qty
@@ -96,6 +102,7 @@ _TRADE = msgspec.json.Decoder(_Trade, strict=False)
 _TICKER = msgspec.json.Decoder(_Ticker, strict=False)
 _FUNDING = msgspec.json.Decoder(_Funding, strict=False)
 _MARK = msgspec.json.Decoder(_Mark, strict=False)
+_INDEX = msgspec.json.Decoder(_Index, strict=False)
 _OI = msgspec.json.Decoder(_OpenInterest, strict=False)
 _SIDES = {"buy": Side.BUY, "sell": Side.SELL}
 
@@ -114,7 +121,8 @@ class OkxParser(FrameParser):
             data("trades", "TRADE", "trades"),
             data("tickers", "QUOTE", "best bid and ask"),
             data("funding-rate", "FUNDING", "next rate"),
-            data("mark-price", "MARK", "mark price"),
+            data("mark-price", "MARK", "mark price, with the last index price"),
+            data("index-tickers", "", "index price, for the marks behind it"),
             data("open-interest", "OPEN_INTEREST", "open interest, in contracts"),
             control("subscribe", "answer to a subscription"),
             control("unsubscribe", "answer to the end of one"),
@@ -124,13 +132,16 @@ class OkxParser(FrameParser):
             control("error", "an error answer"),
             unused("books5", "five levels, several times a second"),
             unused("bbo-tbt", "the best level, as a book"),
-            unused("index-tickers", "index price"),
             unused("instruments", "what instruments exist"),
             unused("candle", "the bar so far"),
         ),
         "quantities of derivatives are contracts",
     )
     handlers: ClassVar = {}
+
+    def __init__(self, instruments: Sequence[str] | None = None) -> None:
+        super().__init__(instruments)
+        self._index_prices: dict[str, float] = {}
 
     def read(self, frame: bytes, draft: Draft, label: str) -> None:
         if frame == b"pong":
@@ -186,6 +197,8 @@ class OkxParser(FrameParser):
     def _funding(self, outer: _Outer, draft: Draft) -> None:
         def event(f: _Funding) -> Event:
             interval_s = (f.next_time - f.time) / 1000
+            if interval_s <= 0.0:
+                raise DefectError(f"nextFundingTime {f.next_time} is not after {f.time}")
             return Event(
                 Kind.FUNDING, self.symbol(f.inst_id), f.ts * MS_NS, price=f.rate, ref=interval_s
             )
@@ -194,9 +207,18 @@ class OkxParser(FrameParser):
 
     def _marks(self, outer: _Outer, draft: Draft) -> None:
         def event(m: _Mark) -> Event:
-            return Event(Kind.MARK, self.symbol(m.inst_id), m.ts * MS_NS, price=m.mark)
+            index = "-".join(m.inst_id.split("-")[:2])
+            ref = self._index_prices.get(index, float("nan"))
+            return Event(Kind.MARK, self.symbol(m.inst_id), m.ts * MS_NS, price=m.mark, ref=ref)
 
         self.each(_data(outer), _MARK, draft, event)
+
+    def _indices(self, outer: _Outer, draft: Draft) -> None:
+        """No rows: an index is several contracts', and each mark has the last one."""
+        for one in [_INDEX.decode(raw) for raw in _data(outer)]:
+            if one.inst_id not in self._index_prices and len(self._index_prices) >= INSTRUMENTS_MAX:
+                raise DefectError(f"index {one.inst_id!r} is one more than {INSTRUMENTS_MAX}")
+            self._index_prices[one.inst_id] = one.price
 
     def _open_interest(self, outer: _Outer, draft: Draft) -> None:
         def event(o: _OpenInterest) -> Event:
@@ -213,6 +235,7 @@ OkxParser.handlers = {
     "tickers": OkxParser._tickers,
     "funding-rate": OkxParser._funding,
     "mark-price": OkxParser._marks,
+    "index-tickers": OkxParser._indices,
     "open-interest": OkxParser._open_interest,
 }
 

@@ -6,7 +6,7 @@ from venues.frames.binance import BinanceCoinmParser, BinanceSpotParser, Binance
 from venues.frames.bitfinex import BitfinexParser
 from venues.frames.bitstamp import BitstampParser
 from venues.frames.bitstamp_2015 import Bitstamp2015Parser
-from venues.frames.bybit import BybitParser
+from venues.frames.bybit import BybitInverseParser, BybitLinearParser, BybitParser
 from venues.frames.ccxt import CcxtParser
 from venues.frames.coinbase import CoinbaseParser
 from venues.frames.deribit import DeribitParser
@@ -33,6 +33,8 @@ _PARSERS: tuple[type[FrameParser], ...] = (
     Bitstamp2015Parser,
     BitfinexParser,
     BybitParser,
+    BybitLinearParser,
+    BybitInverseParser,
     OkxParser,
     DeribitParser,
     GeminiParser,

@@ -60,6 +60,7 @@ class Counts(TradeCounts):
     snapshots: int = 0
     too_old: int = 0  # snapshots that did not reach the changes held
     asked: int = 0  # snapshots asked for because a book was lost
+    early: int = 0  # figures that came before what tells how to read them
     audits: int = 0  # books compared with a snapshot
     audits_failed: int = 0  # no snapshot came to compare with, or one that was too old
     differed: int = 0  # books that an audit found wrong
@@ -245,12 +246,19 @@ class Connection:
         """Depths, numbers and checksums are those of one connection."""
         self._parser = parser_for(self.venue.name, self.names)
         self._sync = Synchroniser(self._parser.venue)
+        self._unread = {  # kinds of figures that wait for the answers of these paths
+            path: poll.reads
+            for poll in self.venue.polls
+            for path in (poll.paths(self.names) if poll.reads is not None else ())
+        }
 
     def _frame(self, item: Received) -> list[Parsed]:
         at_ns = self._stamp(item.ts_recv_ns)
         parsed = self._parser.parse(item.frame, ts_recv_ns=at_ns, label=item.label)
         self.counts.frames += 1
         self._log(parsed)
+        if self._unread:
+            parsed = self._readable(parsed, item.label)
         if parsed.stream in self.venue.leave:
             self._session.leave()
         if parsed.stream in self.venue.voids:
@@ -266,6 +274,18 @@ class Connection:
         if not any(judged.parsed is parsed for judged in decided):
             self._note_waiting(parsed, at_ns)
         return self._settle(decided, at_ns)
+
+    def _readable(self, parsed: Parsed, path: str) -> Parsed:
+        """The frame without figures that nobody has told yet how to read."""
+        if parsed.kind is FrameClass.DATA:
+            self._unread.pop(path, None)
+        kinds = set(self._unread.values())
+        kept = tuple(p for p in parsed.parts if isinstance(p, Book) or p.kind not in kinds)
+        early = len(parsed.parts) - len(kept)
+        if not early:
+            return parsed
+        self.counts.early += early
+        return replace(parsed, elements=parsed.elements - early, parts=kept)
 
     def _is_too_old(self, parsed: Parsed) -> bool:
         """A snapshot that the venue took before changes that were never seen."""

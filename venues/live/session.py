@@ -20,7 +20,7 @@ from venues.live.clock import SessionClock
 from venues.live.errors import RestError
 from venues.live.handover import Handover, Received, What
 from venues.live.rest import get
-from venues.live.venue import LiveVenue
+from venues.live.venue import LiveVenue, Poll
 
 FRAME_BYTES_MAX = 32 << 20  # a snapshot of 28,000 levels has 1 MB
 OPEN_S = 10.0  # for the handshake
@@ -175,6 +175,8 @@ class Session:
             for k, (socket, line) in enumerate(zip(sockets, self.venue.lines, strict=True)):
                 group.create_task(self._watch(k, socket))
                 group.create_task(self._listen(k, socket, line.subscribe))
+            for poll in self.venue.polls:
+                group.create_task(self._poll(poll))
 
     async def _listen(
         self, k: int, socket: ClientConnection, subscribe: Callable[[Sequence[str]], list[str]]
@@ -212,8 +214,27 @@ class Session:
             for message in request.messages:
                 await socket.send(message)
 
-    async def _fetch(self, path: str, what: What) -> None:
-        """A failure is counted and told; who misses the answer asks again."""
+    async def _poll(self, poll: Poll) -> None:
+        """The first round at once, the others spread over their time.
+
+        A path that was not answered is asked for again a little later: its figures may be waited
+        for.
+        """
+        paths = poll.paths(self.names)
+        retry_s = min(self._pace.backoff_s_max, poll.every_s)
+        due = [(monotonic() + k * poll.every_s / len(paths), path) for k, path in enumerate(paths)]
+        for k, (_, path) in enumerate(due):
+            answered = await self._fetch(path, What.FRAME)
+            due[k] = (due[k][0] + poll.every_s if answered else monotonic() + retry_s), path
+        while due:
+            due.sort()
+            due_s, path = due[0]
+            await asyncio.sleep(due_s - monotonic())
+            answered = await self._fetch(path, What.FRAME)
+            due[0] = monotonic() + (poll.every_s if answered else retry_s), path
+
+    async def _fetch(self, path: str, what: What) -> bool:
+        """Whether there was an answer; who misses it asks again, and its lack is counted."""
         try:
             body = await asyncio.to_thread(get, self.venue.rest + path)
         except RestError as error:
@@ -221,8 +242,9 @@ class Session:
             fields = {"venue": self.venue.name, "reason": str(error)}
             _log.warning("live request failed", extra=fields)
             self._tell(What.FAILED, path)
-        else:
-            self._hand_over(what, body, path)
+            return False
+        self._hand_over(what, body, path)
+        return True
 
     def _hand_over(self, what: What, frame: bytes, label: str) -> None:
         item = Received(what, self._connection, self._clock.now_ns(), label, frame)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from schemas.kinds import Kind
 from venues.frames import FrameParser
 from venues.live.missed import Missed
 
@@ -70,6 +71,18 @@ class Line(NamedTuple):
     subscribe: Subscribe
 
 
+class Poll(NamedTuple):
+    """What a venue tells by REST alone, so that it is asked for again and again.
+
+    The answers are frames like those of the websockets. `reads` names the kind of figures that can
+    not be read before the first answer came: until then they are left out, and counted.
+    """
+
+    paths: Callable[[Sequence[str]], list[str]]  # from the venue's symbols to those of a round
+    every_s: float  # from one round to the next; each path is asked for once a round
+    reads: Kind | None = None
+
+
 @dataclass(frozen=True)
 class LiveVenue:
     """One venue's public market data, live. `parser_for(name)` reads what it sends.
@@ -83,7 +96,7 @@ class LiveVenue:
     rest: str  # URL that REST paths are appended to
     names: str  # what the venue's own symbols look like, as a regular expression
     example: str
-    subscribe: Subscribe  # messages for books, trades and quotes
+    subscribe: Subscribe  # messages for books, trades, quotes and figures of derivatives
     lists: Callable[[str], str]  # path of the instrument list that has this symbol
     steps: Callable[[bytes, str], Steps | None]  # of a symbol in such a list; None: not there
     silent_s: float  # without any frame for so long a connection counts as dead
@@ -100,6 +113,7 @@ class LiveVenue:
     audit: Callable[[str], str] | None = None  # path of a snapshot that a book is compared with
     audit_s: float = 0.0  # between audits of a book whose feed proves nothing; 0: none
     missed: Missed | None = None  # how trades that did not come are fetched; None: not at all
+    polls: tuple[Poll, ...] = ()  # what no websocket says
     source: Source | None = None  # brings the frames where no websocket does
     quotes_only: bool = False  # it has no books: their states are those of its quotes
     voids: frozenset[str] = frozenset()  # message types that say that blocks are gone
@@ -107,6 +121,8 @@ class LiveVenue:
     def __post_init__(self) -> None:
         if sum(each is not None for each in (self.again, self.snapshot, self.source)) != 1:
             raise ValueError(f"{self.name}: one of again, snapshot and source must be given")
+        if self.source is not None and self.polls:
+            raise ValueError(f"{self.name}: a source asks for everything itself, not by polls")
         if self.audit_s and self.audit is None:
             raise ValueError(f"{self.name}: audit_s is given, and no path to audit a book with")
 

@@ -7,7 +7,7 @@ from venues.live.errors import LiveError
 from venues.live.rules.binance import binance_coinm, binance_spot, binance_usdm
 from venues.live.rules.bitfinex import bitfinex
 from venues.live.rules.bitstamp import bitstamp
-from venues.live.rules.bybit import bybit
+from venues.live.rules.bybit import bybit, bybit_inverse, bybit_linear
 from venues.live.rules.coinbase import coinbase
 from venues.live.rules.deribit import deribit
 from venues.live.rules.gemini import gemini
@@ -25,7 +25,8 @@ LIVE: dict[str, LiveVenue] = {
     venue.name: venue
     for venue in (
         kraken(), kraken_futures(), binance_spot(), binance_usdm(), binance_coinm(), coinbase(),
-        bitstamp(), bybit(), okx(), deribit(), bitfinex(), gemini(), hyperliquid(),
+        bitstamp(), bybit(), bybit_linear(), bybit_inverse(), okx(), deribit(), bitfinex(),
+        gemini(), hyperliquid(),
     )
 }  # fmt: skip
 RELAYED_LIVE: dict[str, Callable[[Mapping[str, str]], LiveVenue]] = {  # of the environment

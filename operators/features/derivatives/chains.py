@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from schemas.instruments import Instrument, InstrumentKind, InstrumentTable
+from schemas.instruments import Instrument, InstrumentKind, InstrumentTable, asset_of
 from schemas.rows import F8, I4, I8, U1
 
 NOT_ONE = -1
@@ -37,7 +37,7 @@ def chains_of(table: InstrumentTable) -> Chains:
     for k, one in enumerate(table.instruments):
         if one.kind == InstrumentKind.OPTION:
             _check(one)
-            groups.setdefault((one.lane, one.base, one.expiry_ns), []).append(k)
+            groups.setdefault((one.lane, asset_of(one.base), one.expiry_ns), []).append(k)
     of, front = np.full(n, NOT_ONE, np.int32), np.zeros((n, 2), np.int32)
     strike = np.array([float(i.strike or "nan") for i in table.instruments], np.float64)
     members: list[int] = []
@@ -55,7 +55,9 @@ def chains_of(table: InstrumentTable) -> Chains:
     return Chains(
         of=of, strike=strike,
         is_call=np.array([i.right == "C" for i in table.instruments], np.uint8),
-        in_coin=np.array([i.quote == i.base for i in table.instruments], np.uint8),
+        in_coin=np.array(
+            [asset_of(i.quote) == asset_of(i.base) for i in table.instruments], np.uint8
+        ),
         member=np.array(members, np.int32), first=np.array(first, np.int32),
         expiry_ns=np.array(expiries, np.int64), underlying=np.array(underlyings, np.int32),
         front=front,
@@ -70,9 +72,9 @@ def _check(one: Instrument) -> None:
         )
 
 
-def _underlying(table: InstrumentTable, lane: int, base: str) -> int:
+def _underlying(table: InstrumentTable, lane: int, asset: str) -> int:
     for kind in _UNDERLYING:
         for k, one in enumerate(table.instruments):
-            if (one.lane, one.base, one.kind, one.expiry_ns) == (lane, base, kind, 0):
+            if (one.lane, asset_of(one.base), one.kind, one.expiry_ns) == (lane, asset, kind, 0):
                 return k
     return NOT_ONE

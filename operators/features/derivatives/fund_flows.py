@@ -9,7 +9,7 @@ from operators.features.feature import FundFlows
 from operators.features.flow.rows import show, show_nothing
 from operators.features.scores import blank_scores, fade_of, score
 from operators.features.signal import Signal, SignalInput
-from schemas.instruments import InstrumentTable
+from schemas.instruments import InstrumentTable, asset_of
 from schemas.rows import F8, I4, I8
 
 DAYS = 5  # trading days of the sum: a week
@@ -31,7 +31,7 @@ class FundFlow(Signal[FundFlowState]):
     Parameters
     ----------
     table : InstrumentTable
-        Its base assets are used.
+        Its base assets are used; XBT has the funds of BTC.
     flows : FundFlows
         The figures, each with the time from which it counts as known.
 
@@ -43,7 +43,8 @@ class FundFlow(Signal[FundFlowState]):
     Nulls: for assets without funds; before 1, 5 and 21 days are known.
     Time: venue time of the instrument, never back. The figures are told beforehand, and none is
     shown before its time. Chunks: any split gives the same bytes. State: 32 bytes per instrument.
-    Errors: ValueError if the figures are not sorted by asset and time, or one is not finite.
+    Errors: ValueError if the figures are not sorted by asset and time, one is not finite, or two
+    names are of one asset.
     Source: Ben-David, Franzoni, Moussawi (2018), Do ETFs Increase Volatility?
     """
 
@@ -55,8 +56,10 @@ class FundFlow(Signal[FundFlowState]):
             raise ValueError("fund flows must be sorted by asset, then by the time they are known")
         if not np.isfinite(flows.net_usd).all():
             raise ValueError("fund flows must be finite")
-        place = {asset: k for k, asset in enumerate(flows.assets)}
-        of = np.array([place.get(i.base, -1) for i in table.instruments], np.int64)
+        place = {asset_of(name): k for k, name in enumerate(flows.assets)}
+        if len(place) < len(flows.assets):
+            raise ValueError(f"fund flows must name each asset once, were of {flows.assets}")
+        of = np.array([place.get(asset_of(i.base), -1) for i in table.instruments], np.int64)
         self._first = np.searchsorted(flows.asset, of, side="left")
         self._stop = np.searchsorted(flows.asset, of, side="right")
         self._known_ns = flows.known_ns

@@ -11,7 +11,7 @@ from operators.market.books.l2_state import L2State, is_whole, price_of
 from operators.market.books.sides import KEY, QTY
 from operators.records import InstrumentRecords, Records, blank_records, instrument_records
 from operators.risk.worth import base_units
-from schemas.instruments import InstrumentArrays, InstrumentTable
+from schemas.instruments import InstrumentArrays, InstrumentTable, asset_of
 from schemas.kinds import NO_SYMBOL
 from schemas.rows import empty
 
@@ -106,7 +106,7 @@ class ConsolidatedLevels(NamedTuple):
 def asset_groups(table: InstrumentTable) -> I4:
     """A number for each instrument: equal where lane, base asset and quote currency are."""
     keys: dict[tuple[int, str, str], int] = {}
-    of = [(i.lane, i.base, table.currency(i.quote)) for i in table.instruments]
+    of = [(i.lane, asset_of(i.base), table.currency(i.quote)) for i in table.instruments]
     return np.array([keys.setdefault(key, len(keys)) for key in of], np.int32)
 
 

@@ -6,12 +6,16 @@ from dataclasses import replace
 import msgspec
 from msgspec import Struct, field
 
+from schemas.kinds import Kind
 from venues.live.errors import RestError
 from venues.live.missed import Missed
 from venues.live.rules.lists import decoded, message, plain
-from venues.live.venue import Line, LiveVenue, Steps
+from venues.live.venue import Line, LiveVenue, Poll, Steps
 
 SNAPSHOT_DEPTH = 1000  # levels a side, for 50 of the 6,000 request weights of a minute
+MARKS = "markPrice@1s"  # with the index, and of perpetuals the next funding rate
+INTEREST_S = 30.0  # between answers about a contract's open interest; each weighs 1 of 2,400
+INTERVALS_S = 300.0  # between looks at who is settled how often: it changes a few times a month
 
 
 class _Filter(Struct):
@@ -60,15 +64,16 @@ def binance_coinm() -> LiveVenue:
         rest="https://dapi.binance.com",
         names=r"[A-Z0-9]{4,16}_(PERP|[0-9]{6})",
         example="BTCUSD_PERP",
-        subscribe=_streams("depth@100ms", "aggTrade", "bookTicker"),
+        subscribe=_streams("depth@100ms", "aggTrade", "bookTicker", MARKS),
         snapshot=lambda name: f"/dapi/v1/depth?symbol={name}&limit={SNAPSHOT_DEPTH}",
         lists=lambda name: "/dapi/v1/exchangeInfo",
         missed=_from_id("/dapi/v1/aggTrades"),
+        polls=_polls("/dapi/v1"),
     )
 
 
 def binance_usdm() -> LiveVenue:
-    """As coin-margined; books and quotes come over one websocket, trades over another."""
+    """As coin-margined; books and quotes come over one websocket, the rest over another."""
     return replace(
         binance_spot(),
         name="binance_usdm",
@@ -77,10 +82,11 @@ def binance_usdm() -> LiveVenue:
         names=r"[A-Z0-9]{4,20}",
         example="BTCUSDT",
         subscribe=_streams("depth@100ms", "bookTicker"),
-        beside=Line("wss://fstream.binance.com/market/stream", _streams("aggTrade")),
+        beside=Line("wss://fstream.binance.com/market/stream", _streams("aggTrade", MARKS)),
         snapshot=lambda name: f"/fapi/v1/depth?symbol={name}&limit={SNAPSHOT_DEPTH}",
         lists=lambda name: "/fapi/v1/exchangeInfo",
         missed=_from_id("/fapi/v1/aggTrades"),
+        polls=_polls("/fapi/v1"),
     )
 
 
@@ -103,6 +109,14 @@ def _streams(*streams: str) -> Callable[[Sequence[str]], list[str]]:
         return [message({"method": "SUBSCRIBE", "params": params, "id": 1})]
 
     return subscribe
+
+
+def _polls(begins: str) -> tuple[Poll, ...]:
+    """Open interest, which no stream has, and how often contracts are settled."""
+    return (
+        Poll(lambda names: [f"{begins}/fundingInfo"], INTERVALS_S, reads=Kind.FUNDING),
+        Poll(lambda names: [f"{begins}/openInterest?symbol={n}" for n in names], INTEREST_S),
+    )
 
 
 def _from_id(path: str) -> Missed:

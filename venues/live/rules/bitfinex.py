@@ -31,7 +31,13 @@ def bitfinex() -> LiveVenue:
             for name in names
             for channel in ("trades", "ticker")
         ]
-        return [message({"event": "conf", "flags": NUMBERED}), *map(book, names), *others]
+        figures = [
+            message({"event": "subscribe", "channel": "status", "key": f"deriv:{name}"})
+            for name in names
+            if _is_derivative(name)
+        ]
+        begin = message({"event": "conf", "flags": NUMBERED})
+        return [begin, *map(book, names), *others, *figures]
 
     def again(name: str, parser: FrameParser) -> list[str]:
         """A channel ends by its number, which the answer to its subscription told."""
@@ -51,11 +57,17 @@ def bitfinex() -> LiveVenue:
         example="tBTCUSD",
         subscribe=subscribe,
         again=again,
-        lists=lambda name: "/v2/conf/pub:list:pair:exchange",
+        lists=lambda name: (
+            f"/v2/conf/pub:list:pair:{'futures' if _is_derivative(name) else 'exchange'}"
+        ),
         steps=bitfinex_steps,
         silent_s=10.0,
         probe=message({"event": "ping"}),
     )
+
+
+def _is_derivative(name: str) -> bool:
+    return name.endswith(":USTF0")
 
 
 def bitfinex_steps(body: bytes, name: str) -> Steps | None:

@@ -1,10 +1,11 @@
-"""Bybit spot, version 5."""
+"""Bybit, version 5: spot, linear and inverse contracts, each at an address of its own."""
 
 from collections.abc import Sequence
 
 import msgspec
 from msgspec import Struct, field
 
+from venues.live.errors import RestError
 from venues.live.rules.lists import decoded, message, plain
 from venues.live.venue import LiveVenue, Steps
 
@@ -17,7 +18,8 @@ class _Price(Struct):
 
 
 class _Lot(Struct):
-    step: str = field(name="basePrecision")
+    spot: str = field(name="basePrecision", default="")
+    contracts: str = field(name="qtyStep", default="")
 
 
 class _Instrument(Struct):
@@ -39,26 +41,53 @@ _LIST = msgspec.json.Decoder(_List)
 
 def bybit(*, depth: int = DEPTH) -> LiveVenue:
     """The snapshot comes with the subscription; a message's u is the number after the last."""
+    return _bybit("bybit", "spot", depth, names=r"[A-Z0-9]{4,20}", example="BTCUSDT")
 
-    def book(name: str) -> str:
-        return f"orderbook.{depth}.{name}"
 
-    def subscribe(names: Sequence[str]) -> list[str]:
+def bybit_linear(*, depth: int = DEPTH) -> LiveVenue:
+    """As spot. BTCUSDT and BTCUSDT-26JUN26 are in USDT, BTCPERP and BTC-26JUN26 in USDC."""
+    dated = "[0-9]{1,2}[A-Z]{3}[0-9]{2}"
+    return _bybit(
+        "bybit_linear", "linear", depth, "tickers",
+        names=rf"[A-Z0-9]{{1,20}}(USDT|PERP)|[A-Z0-9]{{2,20}}-{dated}", example="BTCUSDT",
+    )  # fmt: skip
+
+
+def bybit_inverse(*, depth: int = DEPTH) -> LiveVenue:
+    """As spot; perpetuals of 1 USD, settled in the coin."""
+    return _bybit(
+        "bybit_inverse", "inverse", depth, "tickers", names=r"[A-Z0-9]{2,16}USD", example="BTCUSD"
+    )
+
+
+def _bybit(
+    name: str, category: str, depth: int, *topics: str, names: str, example: str
+) -> LiveVenue:
+    def book(symbol: str) -> str:
+        return f"orderbook.{depth}.{symbol}"
+
+    def subscribe(symbols: Sequence[str]) -> list[str]:
         # at most 10 topics in a message
-        return [message({"op": "subscribe", "args": [book(n), f"publicTrade.{n}"]}) for n in names]
+        return [
+            message(
+                {"op": "subscribe",
+                 "args": [book(s), *(f"{topic}.{s}" for topic in ("publicTrade", *topics))]}
+            )
+            for s in symbols
+        ]  # fmt: skip
 
-    def again(name: str) -> list[str]:
-        return [message({"op": op, "args": [book(name)]}) for op in ("unsubscribe", "subscribe")]
+    def again(symbol: str) -> list[str]:
+        return [message({"op": op, "args": [book(symbol)]}) for op in ("unsubscribe", "subscribe")]
 
     return LiveVenue(
-        name="bybit",
-        ws="wss://stream.bybit.com/v5/public/spot",
+        name=name,
+        ws=f"wss://stream.bybit.com/v5/public/{category}",
         rest="https://api.bybit.com",
-        names=r"[A-Z0-9]{4,20}",
-        example="BTCUSDT",
+        names=names,
+        example=example,
         subscribe=subscribe,
-        again=lambda name, parser: again(name),
-        lists=lambda name: f"/v5/market/instruments-info?category=spot&symbol={name}",
+        again=lambda symbol, parser: again(symbol),
+        lists=lambda symbol: f"/v5/market/instruments-info?category={category}&symbol={symbol}",
         steps=bybit_steps,
         silent_s=10.0,
         probe=message({"op": "ping"}),
@@ -68,7 +97,11 @@ def bybit(*, depth: int = DEPTH) -> LiveVenue:
 
 
 def bybit_steps(body: bytes, name: str) -> Steps | None:
+    """Spot has a precision of the base, contracts a step of their number."""
     for one in decoded(_LIST, body).result.list:
         if one.symbol == name:
-            return Steps(plain(one.price.tick), plain(one.lot.step))
+            lot = one.lot.spot or one.lot.contracts
+            if not lot:
+                raise RestError(f"{name} has neither basePrecision nor qtyStep")
+            return Steps(plain(one.price.tick), plain(lot))
     return None

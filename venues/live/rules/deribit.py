@@ -1,4 +1,4 @@
-"""Deribit, version 2: perpetuals and dated futures."""
+"""Deribit, version 2: perpetuals, dated futures and options."""
 
 from collections.abc import Sequence
 
@@ -24,7 +24,7 @@ _ANSWER = msgspec.json.Decoder(_Answer)
 
 
 def deribit() -> LiveVenue:
-    """Every 100 ms: messages without delay need an account."""
+    """Every 100 ms: messages without delay need an account. Figures come every 2 s."""
 
     def call(method: str, channels: Sequence[str]) -> str:
         params = {"channels": list(channels)}
@@ -34,7 +34,12 @@ def deribit() -> LiveVenue:
         channels = [
             each
             for name in names
-            for each in (f"book.{name}.100ms", f"trades.{name}.100ms", f"quote.{name}")
+            for each in (
+                f"book.{name}.100ms",
+                f"trades.{name}.100ms",
+                f"quote.{name}",
+                f"ticker.{name}.agg2",
+            )
         ]
         return [call("public/subscribe", channels)]
 
@@ -46,7 +51,8 @@ def deribit() -> LiveVenue:
         name="deribit",
         ws="wss://www.deribit.com/ws/api/v2",
         rest="https://www.deribit.com",
-        names=r"[A-Z0-9]{2,10}(_USDC|_USDT)?-(PERPETUAL|[0-9]{1,2}[A-Z]{3}[0-9]{2})",
+        names=r"[A-Z0-9]{2,10}(_USDC|_USDT)?"
+        r"-(PERPETUAL|[0-9]{1,2}[A-Z]{3}[0-9]{2}(-[0-9]{1,9}(d[0-9]{1,9})?-[CP])?)",
         example="BTC-PERPETUAL",
         subscribe=subscribe,
         again=lambda name, parser: again(name),

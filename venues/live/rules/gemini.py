@@ -6,9 +6,11 @@ import msgspec
 from msgspec import Raw, Struct, field
 
 from venues.live.rules.lists import decoded, message, number
-from venues.live.venue import LiveVenue, Steps
+from venues.live.venue import LiveVenue, Poll, Steps
 
 AUDIT_S = 60.0  # how long a lost change can stay in a book whose feed proves nothing
+INTEREST_S = 60.0  # between answers about open interest; 120 requests a minute are allowed
+FIGURES = ("mark_price", "funding_amount")  # of perpetuals; the mark first: amounts need it
 
 
 class _Details(Struct):
@@ -23,24 +25,45 @@ _DETAILS = msgspec.json.Decoder(_Details)
 def gemini() -> LiveVenue:
     """The snapshot comes with the subscription, a heartbeat every five seconds."""
 
-    def l2(method: str, names: Sequence[str]) -> str:
-        subscriptions = [{"name": "l2", "symbols": list(names)}]
+    def say(method: str, names: Sequence[str], feeds: Sequence[str]) -> str:
+        subscriptions = [{"name": feed, "symbols": list(names)} for feed in feeds]
         return message({"type": method, "subscriptions": subscriptions})
+
+    def subscribe(names: Sequence[str]) -> list[str]:
+        perpetuals = [_dashed(name) for name in names if _is_perpetual(name)]
+        figures = [say("subscribe", perpetuals, FIGURES)] if perpetuals else []
+        return [say("subscribe", names, ["l2"]), *figures]
 
     return LiveVenue(
         name="gemini",
         ws="wss://api.gemini.com/v2/marketdata",
         rest="https://api.gemini.com",
-        names=r"[A-Z0-9]{5,16}",
+        names=r"[A-Z0-9]{5,20}",
         example="BTCUSD",
-        subscribe=lambda names: [l2("subscribe", names)],
-        again=lambda name, parser: [l2("unsubscribe", [name]), l2("subscribe", [name])],
+        subscribe=subscribe,
+        again=lambda name, parser: [
+            say(method, [name], ["l2"]) for method in ("unsubscribe", "subscribe")
+        ],
         lists=lambda name: f"/v1/symbols/details/{name.lower()}",
         steps=gemini_steps,
         silent_s=15.0,
         audit=lambda name: f"/v1/book/{name.lower()}?limit_bids=0&limit_asks=0",
         audit_s=AUDIT_S,
+        polls=(Poll(_risk_stats, INTEREST_S),),
     )
+
+
+def _is_perpetual(name: str) -> bool:
+    return name.endswith("GUSDPERP")
+
+
+def _dashed(name: str) -> str:
+    """As feeds of figures want it: BTC-GUSD-PERP."""
+    return f"{name.removesuffix('GUSDPERP')}-GUSD-PERP"
+
+
+def _risk_stats(names: Sequence[str]) -> list[str]:
+    return [f"/v1/riskstats/{name.lower()}" for name in names if _is_perpetual(name)]
 
 
 def gemini_steps(body: bytes, name: str) -> Steps | None:

@@ -31,7 +31,7 @@ def hyperliquid() -> LiveVenue:
         return message({"method": method, "subscription": {"type": channel, "coin": coin}})
 
     def subscribe(names: Sequence[str]) -> list[str]:
-        channels = ("l2Book", "trades", "bbo")
+        channels = ("l2Book", "trades", "bbo", "activeAssetCtx")
         return [one("subscribe", channel, name) for name in names for channel in channels]
 
     return LiveVenue(

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 import msgspec
 from msgspec import Struct
 
+from schemas.instruments import asset_of
 from venues.frames.kraken import rest_pair
 from venues.live.missed import Hole, Missed
 from venues.live.rules.lists import decoded, message, plain, step
 from venues.live.venue import LiveVenue, Steps
 
 DEPTH = 100  # levels a side; 10, 25, 100, 500 and 1000 are offered
-_NAMES = {"XBT": "BTC", "XDG": "DOGE"}  # the list says XBT/USD, the websocket BTC/USD
 
 
 class _Pair(Struct):
@@ -61,7 +61,8 @@ def kraken(*, depth: int = DEPTH) -> LiveVenue:
 
 def kraken_steps(body: bytes, name: str) -> Steps | None:
     for pair in decoded(_LIST, body).result.values():
-        if "/".join(_NAMES.get(part, part) for part in pair.wsname.split("/")) == name:
+        # the list says XBT/USD, the websocket BTC/USD
+        if "/".join(asset_of(part) for part in pair.wsname.split("/")) == name:
             return Steps(plain(pair.tick_size), step(pair.lot_decimals))
     return None
 

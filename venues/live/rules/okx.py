@@ -10,6 +10,11 @@ from venues.live.rules.lists import decoded, message, plain
 from venues.live.venue import LiveVenue, Steps
 
 DEPTH = 400  # levels a side of the channel `books`
+_FIGURES = {  # channels that a type of market has besides
+    "SPOT": (),
+    "SWAP": ("mark-price", "open-interest", "funding-rate"),
+    "FUTURES": ("mark-price", "open-interest"),
+}
 
 
 class _Instrument(Struct):
@@ -33,8 +38,13 @@ def okx() -> LiveVenue:
         return message({"op": op, "args": [{"channel": "books", "instId": name}]})
 
     def subscribe(names: Sequence[str]) -> list[str]:
-        channels = ("books", "trades", "tickers")
-        args = [{"channel": channel, "instId": name} for name in names for channel in channels]
+        args = [
+            {"channel": channel, "instId": name}
+            for name in names
+            for channel in ("books", "trades", "tickers", *_FIGURES[_type(name)])
+        ]
+        indices = sorted({_index(name) for name in names if _type(name) != "SPOT"})
+        args[:0] = [{"channel": "index-tickers", "instId": index} for index in indices]
         return [message({"op": "subscribe", "args": args})]
 
     return LiveVenue(
@@ -62,6 +72,11 @@ def okx_steps(body: bytes, name: str) -> Steps | None:
             contract = plain(one.contract) if one.contract else ""
             return Steps(plain(one.tick), plain(one.lot), contract)
     return None
+
+
+def _index(name: str) -> str:
+    """What a contract is on: BTC-USDT of BTC-USDT-SWAP."""
+    return "-".join(name.split("-")[:2])
 
 
 def _type(name: str) -> str:
