@@ -15,6 +15,7 @@ from tests.venue_server import Script, VenueServer, made_up
 from tests.venue_tongues import order_levels
 from venues.frames import FrameClass, Parsed, Synchroniser, market_rows, parser_for
 from venues.live import LIVE, LiveFeed, LiveVenue, Pace, SessionClock, at
+from venues.live.holes import Missed
 from venues.live.rules.bybit import bybit, bybit_inverse, bybit_linear
 from venues.live.rules.hyperliquid import hyperliquid
 from venues.live.rules.kraken import kraken
@@ -45,15 +46,24 @@ BAD = {BookState.GAP, BookState.RESYNC, BookState.CHECKSUM_FAIL, BookState.HALTE
 GOOD = {BookState.SYNCED, BookState.UNPROVABLE}
 FAST = Pace(
     backoff_s_min=0.01, backoff_s_max=0.1, patience_s=1.0, too_old_s=0.05, frozen_s=1.0,
-    calm_s=60.0, before_s=0.2, audit_slack_s=0.1, missed_s=5.0,
+    calm_s=60.0, before_s=0.2, audit_slack_s=0.1, missed_s=15.0,
 )  # fmt: skip
+
+
+def _missed(venue: LiveVenue) -> Missed:
+    assert venue.missed is not None
+    return venue.missed
+
+
 # Depths of the recordings; the local server cannot be posted to.
 CHANGED = {
     "kraken": kraken(depth=10),
     "bybit": bybit(depth=500),
     "bybit_linear": bybit_linear(depth=500),
     "bybit_inverse": bybit_inverse(depth=500),
-    "hyperliquid": replace(hyperliquid(), list_body=""),
+    "hyperliquid": replace(
+        hyperliquid(), list_body="", missed=replace(_missed(hyperliquid()), posts=False)
+    ),
 }
 
 
@@ -146,9 +156,13 @@ class Reader:
         self.until(self.synced)
 
     def finish(self) -> None:
-        """Play the rest, until every book is the venue's own again."""
+        """Play the rest, until every book is the venue's own again and no row waits for trades."""
         self.server.play(self.server.rest_of())
-        self.until(lambda: self.synced() and self.is_true())
+        self.until(lambda: self.synced() and self.is_true() and self.counts.rows == self.n_rows())
+
+    def n_rows(self) -> int:
+        """That were given out, without those that tell the states of books."""
+        return sum(int(np.count_nonzero(rows.kind != Kind.BOOK_STATUS)) for rows in self.parts)
 
     def read_all(self) -> None:
         """Until everything that was sent up to now has been read; for unbroken connections."""

@@ -5,11 +5,16 @@ import zlib
 from typing import Any
 
 from schemas.kinds import Side
-from tests.venue_tongues import Asked, Change, Tongue, Truth, as_bytes, query
+from tests.venue_tongues import S_NS, Asked, Change, Tongue, Truth, as_bytes, query
 from venues.frames import Event
+from venues.venue_classes import terms
 
 MS_NS = 1_000_000
 NOTHING = Asked([], [], [], [])
+
+
+def _side(number: int) -> str:
+    return "buy" if number % 2 else "sell"
 
 
 def _numbers(levels: Any) -> list[tuple[float, float]]:
@@ -46,9 +51,31 @@ class KrakenFutures(Tongue):
         return as_bytes(about | {"price": price, "qty": qty, "timestamp": step.at_ns // MS_NS})
 
     def trade(self, name: str, at_ns: int, number: int, price: str, qty: str) -> bytes:
-        about: dict[str, Any] = {"feed": "trade", "product_id": name, "uid": "x", "side": "buy"}
-        about |= {"seq": number, "time": at_ns // MS_NS}
+        about: dict[str, Any] = {"feed": "trade", "product_id": name, "uid": "x"}
+        about |= {"side": _side(number), "seq": number, "time": at_ns // MS_NS}
         return as_bytes(about | {"qty": float(qty), "price": float(price)})
+
+    def trades(self, path: str, traded: dict[str, list[Event]]) -> bytes | None:
+        """Without numbers, between two times that are no longer there themselves."""
+        parts = path.partition("?")[0].split("/")
+        if parts[1:5] != ["api", "history", "v3", "market"] or parts[6:] != ["executions"]:
+            return None
+        asked = query(path)
+        first_ns, last_ns = int(asked["since"]) * MS_NS, int(asked["before"]) * MS_NS
+        elements = [
+            {
+                "timestamp": t.ts_event_ns // MS_NS, "uid": "x",
+                "event": {"Execution": {"takerReducedQuantity": "", "execution": {
+                    "timestamp": str(t.ts_event_ns // MS_NS), "price": f"{t.price!r}",
+                    "quantity": f"{t.qty!r}", "limitFilled": False,
+                    "makerOrder": {"direction": "Sell" if t.side is Side.BUY else "Buy"},
+                    "takerOrder": {"direction": "Buy" if t.side is Side.BUY else "Sell"},
+                }}},
+            }
+            for t in traded[parts[5]]
+            if first_ns < t.ts_event_ns < last_ns
+        ]  # fmt: skip
+        return as_bytes({"elements": elements, "len": len(elements)})
 
     def instruments(self, path: str, names: list[str]) -> bytes | None:
         if path != "/derivatives/api/v3/instruments":
@@ -56,7 +83,15 @@ class KrakenFutures(Tongue):
         listed: list[Any] = [{"symbol": "in_xbtusd", "type": "spot index"}]
         for name in names:
             listed.append(
-                {"symbol": name, "tickSize": 0.5, "contractValueTradePrecision": 4, "type": "x"}
+                {
+                    "symbol": name,
+                    "tickSize": 0.5,
+                    "contractValueTradePrecision": 4,
+                    "type": "x",
+                    "contractSize": 1,
+                    "base": name[3:6],
+                    "quote": name[6:9],
+                }
             )
         return as_bytes({"result": "success", "instruments": listed})
 
@@ -89,16 +124,35 @@ class Bybit(Tongue):
         return as_bytes(about | {"data": data, "cts": at_ns // MS_NS})
 
     def trade(self, name: str, at_ns: int, number: int, price: str, qty: str) -> bytes:
-        one = {"T": at_ns // MS_NS, "s": name, "S": "Buy", "v": qty, "p": price, "i": f"id{number}"}
+        one = {"T": at_ns // MS_NS, "s": name, "S": _side(number).title(), "v": qty, "p": price}
+        one |= {"i": str(number), "BT": False, "seq": 7961638724}
         about = {"topic": f"publicTrade.{name}", "type": "snapshot", "ts": at_ns // MS_NS}
         return as_bytes(about | {"data": [one]})
+
+    def trades(self, path: str, traded: dict[str, list[Event]]) -> bytes | None:
+        if not path.startswith(f"/v5/market/recent-trade?category={self.category}&"):
+            return None
+        rows = [
+            {
+                "execId": str(t.venue_seq), "symbol": query(path)["symbol"],
+                "price": f"{t.price!r}", "size": f"{t.qty!r}", "side": t.side.name.title(),
+                "time": str(t.ts_event_ns // MS_NS), "isBlockTrade": False,
+            }
+            for t in traded[query(path)["symbol"]][::-1][: int(query(path)["limit"])]
+        ]  # fmt: skip
+        return as_bytes(
+            {"retCode": 0, "retMsg": "OK", "result": {"category": self.category, "list": rows}}
+        )
 
     def instruments(self, path: str, names: list[str]) -> bytes | None:
         begins = f"/v5/market/instruments-info?category={self.category}&symbol="
         name = path.removeprefix(begins)
         if name not in names:
             return None
-        one = {"symbol": name, "lotSizeFilter": {self.step: "0.000001"}}
+        of = terms(self.venue, name)
+        assert of is not None
+        one: dict[str, Any] = {"symbol": name, "baseCoin": of.base, "quoteCoin": of.quote}
+        one |= {"lotSizeFilter": {self.step: "0.000001"}}
         one |= {"priceFilter": {"tickSize": "0.01"}}
         return as_bytes({"retCode": 0, "result": {"category": self.category, "list": [one]}})
 
@@ -149,9 +203,26 @@ class Okx(Tongue):
         )
 
     def trade(self, name: str, at_ns: int, number: int, price: str, qty: str) -> bytes:
-        one = {"instId": name, "tradeId": str(number), "px": price, "sz": qty, "side": "buy"}
-        arg = {"channel": "trades", "instId": name}
-        return as_bytes({"arg": arg, "data": [one | {"ts": str(at_ns // MS_NS), "count": "1"}]})
+        one = {"instId": name, "tradeId": str(number), "px": price, "sz": qty}
+        one |= {"side": _side(number), "ts": str(at_ns // MS_NS), "source": "0"}
+        return as_bytes({"arg": {"channel": "trades-all", "instId": name}, "data": [one]})
+
+    def line(self, frame: bytes) -> int:
+        return int(b'"trades-all"' in frame)
+
+    def trades(self, path: str, traded: dict[str, list[Event]]) -> bytes | None:
+        asked = query(path)
+        if not path.startswith("/api/v5/market/history-trades?") or asked["type"] != "1":
+            return None
+        found = [t for t in traded[asked["instId"]] if t.venue_seq < int(asked["after"])]
+        rows = [
+            {
+                "instId": asked["instId"], "tradeId": str(t.venue_seq), "px": f"{t.price!r}",
+                "sz": f"{t.qty!r}", "side": t.side.name.lower(), "ts": str(t.ts_event_ns // MS_NS),
+            }
+            for t in found[::-1][:2]  # the newest first, in pages of two
+        ]  # fmt: skip
+        return as_bytes({"code": "0", "msg": "", "data": rows})
 
     def instruments(self, path: str, names: list[str]) -> bytes | None:
         name = query(path).get("instId")
@@ -291,8 +362,23 @@ class Bitfinex(Tongue):
         return as_bytes([self.channel(step.name), body])
 
     def trade(self, name: str, at_ns: int, number: int, price: str, qty: str) -> bytes:
-        body = [number, at_ns // MS_NS, float(qty), float(price)]
+        sign = 1 if _side(number) == "buy" else -1
+        body = [number, at_ns // MS_NS, sign * float(qty), float(price)]
         return as_bytes([self.channel(name, trades=True), "te", body])
+
+    def trades(self, path: str, traded: dict[str, list[Event]]) -> bytes | None:
+        parts = path.partition("?")[0].split("/")
+        if parts[1:3] != ["v2", "trades"] or parts[4:] != ["hist"] or query(path)["sort"] != "1":
+            return None
+        first_ns = int(query(path)["start"]) * MS_NS
+        return as_bytes(
+            [
+                [t.venue_seq, t.ts_event_ns // MS_NS,
+                 t.qty if t.side is Side.BUY else -t.qty, t.price]
+                for t in traded[parts[3]]
+                if t.ts_event_ns >= first_ns
+            ]
+        )  # fmt: skip
 
     def instruments(self, path: str, names: list[str]) -> bytes | None:
         lists = {"/v2/conf/pub:list:pair:exchange": False, "/v2/conf/pub:list:pair:futures": True}
@@ -329,7 +415,22 @@ class Gemini(Tongue):
 
     def trade(self, name: str, at_ns: int, number: int, price: str, qty: str) -> bytes:
         one = {"type": "trade", "symbol": name, "event_id": number, "timestamp": at_ns // MS_NS}
-        return as_bytes(one | {"price": price, "quantity": qty, "side": "buy"})
+        return as_bytes(one | {"price": price, "quantity": qty, "side": _side(number)})
+
+    def trades(self, path: str, traded: dict[str, list[Event]]) -> bytes | None:
+        parts = path.partition("?")[0].split("/")
+        if parts[1:3] != ["v1", "trades"]:
+            return None
+        return as_bytes(
+            [
+                {
+                    "timestamp": t.ts_event_ns // S_NS, "timestampms": t.ts_event_ns // MS_NS,
+                    "tid": t.venue_seq, "price": f"{t.price!r}", "amount": f"{t.qty!r}",
+                    "exchange": "gemini", "type": t.side.name.lower(),
+                }
+                for t in traded[parts[3].upper()][::-1][: int(query(path)["limit_trades"])]
+            ]
+        )  # fmt: skip
 
     def audit_of(self, path: str) -> str | None:
         begins = "/v1/book/"
@@ -373,8 +474,24 @@ class Hyperliquid(Tongue):
         return self.snapshot(step.name, truth, step.at_ns)
 
     def trade(self, name: str, at_ns: int, number: int, price: str, qty: str) -> bytes:
-        one = {"coin": name, "side": "B", "px": price, "sz": qty, "hash": "0x0", "tid": number}
+        side = "B" if _side(number) == "buy" else "A"
+        one = {"coin": name, "side": side, "px": price, "sz": qty, "hash": "0x0", "tid": number}
         return as_bytes({"channel": "trades", "data": [one | {"time": at_ns // MS_NS}]})
+
+    def trades(self, path: str, traded: dict[str, list[Event]]) -> bytes | None:
+        if not path.startswith("/info?type=recentTrades&"):
+            return None
+        name = query(path)["coin"]
+        return as_bytes(
+            [
+                {
+                    "coin": name, "side": "B" if t.side is Side.BUY else "A", "px": f"{t.price!r}",
+                    "sz": f"{t.qty!r}", "hash": "0x0", "time": t.ts_event_ns // MS_NS,
+                    "tid": t.venue_seq, "users": ["0x1", "0x2"],
+                }
+                for t in traded[name][::-1]
+            ]
+        )  # fmt: skip
 
     def instruments(self, path: str, names: list[str]) -> bytes | None:
         if path != "/info":

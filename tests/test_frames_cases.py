@@ -10,7 +10,8 @@ import pytest
 
 from schemas.kinds import NO_SYMBOL
 from tests.frame_text import RECV_NS, said, times
-from venues.frames import PARSERS, NoParserError, parser_for
+from venues.frames import PARSERS, Event, NoParserError, parser_for
+from venues.frames.parsed import NO_SEQ
 from venues.frames.parser import INSTRUMENTS_MAX
 from venues.frames.venue import Use
 
@@ -182,6 +183,7 @@ OKX = [
     ("an index of nothing",      '{"arg":{"channel":"index-tickers","instId":"BTC-USDT"},"data":[{"instId":"BTC-USDT","idxPx":"0"}]}', "quarantined index-tickers: index-tickers: Expected `float` > 0.0 - at `$.idxPx`"),
     ("open interest",            '{"arg":{"channel":"open-interest","instId":"BTC-USDT-SWAP"},"data":[{"instType":"SWAP","instId":"BTC-USDT-SWAP","oi":"2125419.14","oiCcy":"21254.1914","ts":"1630049139746"}]}', "oi 2125419.14 |"),
     ("a size in words",          '{"arg":{"channel":"books","instId":"BTC-USDT"},"action":"update","data":[{"asks":[["60.2","two","0","1"]],"bids":[],"ts":"1","checksum":1}]}', "quarantined books: books: Expected digits as text - at `$.asks[0][1]`"),
+    ("each trade",               '{"arg":{"channel":"trades-all","instId":"BTC-USDT"},"data":[{"instId":"BTC-USDT","tradeId":"130","px":"42219.9","sz":"0.12","side":"sell","source":"0","ts":"1630048897897"}]}', "sell 42219.9 x 0.12 |"),
     ("alive",                    'pong', "control pong"),
     ("bars so far",              '{"arg":{"channel":"candle1D","instId":"BTC-USDT"},"data":[]}', "known_unused candle"),
 ]
@@ -258,6 +260,17 @@ def test_table(venue):
 
 # fmt: off
 LABELLED = [  # venue, what the frame does not say, frame, said
+    ("okx",           "/api/v5/market/history-trades?instId=BTC-USDT&type=1&after=9&limit=100", '{"code":"0","msg":"","data":[{"instId":"BTC-USDT","side":"sell","sz":"0.00013669","px":"102537.9","tradeId":"734864333","ts":"1747087163557"},{"instId":"BTC-USDT","side":"buy","sz":"x","px":"102537.9","tradeId":"734864332","ts":"1747087161666"}]}',
+                      "sell 102537.9 x 0.00013669 | refused 1: GET history-trades: element 1: Expected `float`, got `str` - at `$.sz`"),
+    ("okx",           "/api/v5/market/history-trades?instId=BTC-USDT", '{"code":"50011","msg":"Too Many Requests","data":[]}', "quarantined GET history-trades: GET history-trades: code 50011: Too Many Requests"),
+    ("bybit",         "/v5/market/recent-trade?category=spot&symbol=BTCUSDT&limit=60", '{"retCode":0,"retMsg":"OK","result":{"category":"spot","list":[{"execId":"2100000000007764263","symbol":"BTCUSDT","price":"16618.49","size":"0.00012","side":"Buy","time":"1672052955758","isBlockTrade":false}]}}', "buy 16618.49 x 0.00012 |"),
+    ("bybit",         "/v5/market/recent-trade?category=spot&symbol=BTCUSDT", '{"retCode":10001,"retMsg":"params error","result":{}}', "quarantined GET recent-trade: GET recent-trade: retCode 10001: params error"),
+    ("bitfinex",      "/v2/trades/tBTCUSD/hist?start=1&limit=9&sort=1", '[[401,1574694475039,-0.5,60.1],[402,1574694475040,0,60.1]]',
+                      "sell 60.1 x 0.5 | refused 1: GET hist: element 1: Expected an amount other than 0: its sign is the side"),
+    ("bitfinex",      "/v2/trades/tBTCUSD/hist", '["error",10020,"limit: invalid"]', "quarantined GET hist: GET hist: element 0: Expected `array`, got `str`"),
+    ("kraken_futures", "/api/history/v3/market/PF_XBTUSD/executions?since=1&before=9&sort=asc&count=1000", '{"elements":[{"uid":"a5105030","timestamp":1710150778607,"event":{"Execution":{"execution":{"uid":"2d485b71","makerOrder":{"tradeable":"PF_XBTUSD","direction":"Buy"},"takerOrder":{"tradeable":"PF_XBTUSD","direction":"Sell"},"timestamp":1710150778607,"quantity":"0.0002","price":"71907","markPrice":"71903.3","limitFilled":false,"usdValue":"14.38"},"takerReducedQuantity":""}}},{"event":{"Other":{}}}],"len":2}',
+                      "sell 71907 x 0.0002 | refused 1: GET executions: element 1: Object missing required field `Execution` - at `$.event`"),
+    ("hyperliquid",   "/info?type=recentTrades&coin=BTC", '[{"coin":"BTC","side":"A","px":"104320.0","sz":"0.01500","hash":"0x3","time":1769916002000,"tid":300003,"users":["0x1","0x2"]}]', "sell 104320 x 0.015 |"),
     ("binance_spot",  "/api/v3/depth?symbol=nknusdt&limit=1000", '{"lastUpdateId":1,"bids":[["0.35","672"]],"asks":[]}', "S bid 0.35 x 672 |"),
     ("binance_spot",  "/api/v3/trades?symbol=BTCUSDT", '[{"id":28457,"price":"4.01","qty":"12","time":1499865549590,"isBuyerMaker":true},{"id":28458,"qty":"12"}]',
                       "sell 4.01 x 12 | refused 1: GET trades: element 1: Object missing required field `price`"),
@@ -329,6 +342,38 @@ def test_only_configured_instruments_where_they_are_given():
         "quarantined snapshot: snapshot: symbol 'BTC-USD' is not one of this feed's instruments"
     )
     assert parser.instruments == ["ETH-USD"]
+
+
+# fmt: off
+TWICE = [  # venue, a trade as its frame says it, and the same over REST: label and body
+    ("okx", '{"arg":{"channel":"trades-all","instId":"A-USDT"},"data":[{"instId":"A-USDT","tradeId":"130","px":"42.5","sz":"0.12","side":"sell","source":"0","ts":"1630048897897"}]}',
+            "/api/v5/market/history-trades?instId=A-USDT", '{"code":"0","msg":"","data":[{"instId":"A-USDT","tradeId":"130","px":"42.5","sz":"0.12","side":"sell","ts":"1630048897897"}]}'),
+    ("bybit", '{"topic":"publicTrade.AUSDT","type":"snapshot","ts":3,"data":[{"T":1672304486865,"s":"AUSDT","S":"Buy","v":"0.001","p":"60.2","i":"2290000000067341890"}]}',
+            "/v5/market/recent-trade?symbol=AUSDT", '{"retCode":0,"result":{"list":[{"execId":"2290000000067341890","symbol":"AUSDT","price":"60.2","size":"0.001","side":"Buy","time":"1672304486865"}]}}'),
+    ("bybit", '{"topic":"publicTrade.AUSDT","type":"snapshot","ts":3,"data":[{"T":1672304486865,"s":"AUSDT","S":"Sell","v":"0.001","p":"60.2","i":"9dc75fca-4bdd-4773-9f78-6f5d7ab2a110"}]}',
+            "/v5/market/recent-trade?symbol=AUSDT", '{"retCode":0,"result":{"list":[{"execId":"9dc75fca-4bdd-4773-9f78-6f5d7ab2a110","symbol":"AUSDT","price":"60.2","size":"0.001","side":"Sell","time":"1672304486865"}]}}'),
+    ("bitfinex", '[8,"te",[401,1574694475039,-0.5,60.1],4]', "/v2/trades/tBTCUSD/hist?sort=1", '[[401,1574694475039,-0.5,60.1]]'),
+    ("gemini", '{"type":"trade","symbol":"AUSD","event_id":122,"timestamp":1625066460443,"price":"35.1","quantity":"0.5","side":"sell"}',
+            "/v1/trades/ausd?limit_trades=9", '[{"timestamp":1625066460,"timestampms":1625066460443,"tid":122,"price":"35.1","amount":"0.5","exchange":"gemini","type":"sell"}]'),
+    ("hyperliquid", '{"channel":"trades","data":[{"coin":"A","side":"A","px":"60.1","sz":"0.5","time":7,"hash":"0x","tid":588047386913648}]}',
+            "/info?type=recentTrades&coin=A", '[{"coin":"A","side":"A","px":"60.1","sz":"0.5","time":7,"hash":"0x","tid":588047386913648}]'),
+    ("kraken_futures", '{"feed":"trade","product_id":"PI_XBTUSD","uid":"05af","side":"sell","type":"fill","seq":653355,"time":1612266317519,"qty":15000,"price":34969.5}',
+            "/api/history/v3/market/PI_XBTUSD/executions?since=1", '{"elements":[{"event":{"Execution":{"execution":{"takerOrder":{"direction":"Sell"},"timestamp":1612266317519,"quantity":"15000","price":"34969.5"}}}}]}'),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("venue", "frame_text", "label", "body"), TWICE)
+def test_trade_is_the_same_by_both_ways(venue, frame_text, label, body):
+    parser = parser_for(venue)
+    for text in (f for _, f, _ in TABLES[venue] if '"subscribed"' in f):  # channels of Bitfinex
+        parser.parse(text.encode())
+    (sent,) = parser.parse(frame_text.encode()).parts
+    (asked,) = parser.parse(body.encode(), label=label).parts
+    assert isinstance(sent, Event)
+    assert sent.venue_seq > 0
+    number = NO_SEQ if venue == "kraken_futures" else sent.venue_seq
+    assert asked == sent._replace(venue_seq=number)
 
 
 def test_snapshot_that_names_no_symbol_needs_a_feed_of_one():

@@ -19,11 +19,13 @@ from venues.frames import PARSERS
 from venues.live import HISTORICAL, LIVE, LiveError, LiveFeed, Pace, SessionClock
 from venues.live.errors import RestError
 from venues.live.handover import ITEM_BYTES, Handover, Received, What
+from venues.live.instruments import Market, instrument_table
 from venues.live.rules.binance import binance_steps
 from venues.live.rules.bitfinex import bitfinex_steps
 from venues.live.rules.bitstamp import bitstamp_steps
 from venues.live.rules.bybit import bybit_steps
 from venues.live.rules.coinbase import coinbase_steps
+from venues.live.rules.deribit import deribit_steps
 from venues.live.rules.gemini import gemini_steps
 from venues.live.rules.hyperliquid import hyperliquid_steps
 from venues.live.rules.kraken import kraken_steps
@@ -129,6 +131,31 @@ def test_table_has_the_venues_steps_and_its_class_fees(
         assert "tick" not in one.assumed
         assert reader.feed.names == [venue]
         assert reader.feed.description[0].kind == "live"
+
+
+# What a list says of currencies and contracts takes the place of what the name says.
+# fmt: off
+TOLD = [
+    ("binance_spot",   "BTCFDUSD",    ("", "BTC", "FDUSD"), (SPOT, "BTC", "FDUSD", "FDUSD", "1")),
+    ("binance_usdm",   "BTCFDUSD",    ("", "BTC", "FDUSD"), (LINEAR, "BTC", "FDUSD", "FDUSD", "1")),
+    ("binance_coinm",  "ADAUSD_PERP", ("25", "ADA", "USD"), (INVERSE, "ADA", "USD", "ADA", "25")),
+    ("kraken_futures", "PI_XBTUSD",   ("1", "XBT", "USD"),  (INVERSE, "BTC", "USD", "BTC", "1")),
+    ("coinbase",       "BTC-USD",     ("", "", ""),         (SPOT, "BTC", "USD", "USD", "1")),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("venue", "name", "told", "expected"), TOLD)
+def test_list_knows_better_than_the_name(
+    venue: str, name: str, told: tuple[str, str, str], expected: Any,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    listed = replace(LIVE[venue], steps=lambda body, name: Steps("1", "2", *told))
+    table = instrument_table([Market(listed, name)], lanes=8, get=lambda url, posted: b"")
+    (one,) = table.instruments
+    assert (one.kind, one.base, one.quote, one.settle, one.contract_size) == expected
+    assert ("contract size" in one.assumed) == (told[0] == "")
+    assert ("lists other currencies" in caplog.text) == (name == "BTCFDUSD")
 
 
 def test_market_that_the_venue_does_not_list_is_refused() -> None:
@@ -331,14 +358,41 @@ LISTS: list[tuple[str, Any, bytes, str, Steps | None]] = [  # as the venues answ
      b'{"filterType":"PRICE_FILTER","minPrice":"0.01","tickSize":"0.01000000"},{"filterType":'
      b'"LOT_SIZE","stepSize":"0.00001000"},{"filterType":"NOTIONAL"}]}]}', "BTCUSDT",
      Steps("0.01", "0.00001")),
-    ("coinbase", coinbase_steps, b'{"id":"BTC-USD","quote_increment":"0.01",'
-     b'"base_increment":"0.00000001","status":"online"}', "BTC-USD", Steps("0.01", "0.00000001")),
+    ("binance, no USD", binance_steps, b'{"symbols":[{"symbol":"BTCFDUSD","baseAsset":"BTC",'
+     b'"quoteAsset":"FDUSD","filters":[{"filterType":"PRICE_FILTER","tickSize":"0.01"},'
+     b'{"filterType":"LOT_SIZE","stepSize":"0.1"}]}]}', "BTCFDUSD",
+     Steps("0.01", "0.1", "", "BTC", "FDUSD")),
+    ("binance, contracts", binance_steps, b'{"symbols":[{"symbol":"ADAUSD_PERP","baseAsset":"ADA",'
+     b'"quoteAsset":"USD","contractSize":10,"filters":[{"filterType":"PRICE_FILTER","tickSize":'
+     b'"0.00010"},{"filterType":"LOT_SIZE","stepSize":"1"}]}]}', "ADAUSD_PERP",
+     Steps("0.0001", "1", "10", "ADA", "USD")),
+    ("bybit", bybit_steps, b'{"retCode":0,"result":{"list":[{"symbol":"BTCUSDT","baseCoin":"BTC",'
+     b'"quoteCoin":"USDT","lotSizeFilter":{"basePrecision":"0.0001"},"priceFilter":{"tickSize":'
+     b'"0.1"}}]}}', "BTCUSDT", Steps("0.1", "0.0001", "", "BTC", "USDT")),
+    ("deribit", deribit_steps, b'{"result":{"instrument_name":"BTC-PERPETUAL","tick_size":0.5,'
+     b'"contract_size":10.0,"min_trade_amount":10.0,"base_currency":"BTC","quote_currency":"USD"}}',
+     "BTC-PERPETUAL", Steps("0.5", "10", "", "BTC", "USD")),
+    ("gemini", gemini_steps, b'{"symbol":"BTCUSD","base_currency":"BTC","quote_currency":"USD",'
+     b'"tick_size":1E-8,"quote_increment":0.01}', "BTCUSD",
+     Steps("0.01", "0.00000001", "", "BTC", "USD")),
+    ("okx", okx_steps, b'{"code":"0","data":[{"instId":"BTC-USD","baseCcy":"BTC","quoteCcy":"USD",'
+     b'"ctVal":"","lotSz":"0.00000001","tickSz":"0.1"}]}', "BTC-USD",
+     Steps("0.1", "0.00000001", "", "BTC", "USD")),
+    ("coinbase", coinbase_steps, b'{"id":"BTC-USD","base_currency":"BTC","quote_currency":"USD",'
+     b'"quote_increment":"0.01",'
+     b'"base_increment":"0.00000001","status":"online"}', "BTC-USD",
+     Steps("0.01", "0.00000001", "", "BTC", "USD")),
     ("kraken futures, thousands", kraken_futures_steps, b'{"instruments":[{"symbol":"in_x"},'
-     b'{"symbol":"pf_pepeusd","tickSize":1E-9,"contractValueTradePrecision":-3}]}', "PF_PEPEUSD",
-     Steps("0.000000001", "1000")),
+     b'{"symbol":"pf_pepeusd","tickSize":1E-9,"contractValueTradePrecision":-3,"contractSize":1,'
+     b'"base":"PEPE","quote":"USD"}]}', "PF_PEPEUSD",
+     Steps("0.000000001", "1000", "1", "PEPE", "USD")),
     ("bybit, contracts", bybit_steps, b'{"retCode":0,"result":{"category":"linear","list":['
-     b'{"symbol":"BTCUSDT","fundingInterval":480,"priceFilter":{"tickSize":"0.10"},"lotSizeFilter":'
-     b'{"qtyStep":"0.001"}}]}}', "BTCUSDT", Steps("0.1", "0.001")),
+     b'{"symbol":"BTCUSDT","baseCoin":"BTC","quoteCoin":"USDT","fundingInterval":480,"priceFilter":'
+     b'{"tickSize":"0.10"},"lotSizeFilter":{"qtyStep":"0.001"}}]}}', "BTCUSDT",
+     Steps("0.1", "0.001", "", "BTC", "USDT")),
+    ("deribit, an option", deribit_steps, b'{"result":{"instrument_name":"BTC-26MAR27-56000-C",'
+     b'"tick_size":0.0005,"min_trade_amount":0.1,"base_currency":"BTC","quote_currency":"BTC"}}',
+     "BTC-26MAR27-56000-C", Steps("0.0005", "0.1", "", "BTC", "BTC")),
     ("okx, not listed", okx_steps, b'{"code":"51001","data":[]}', "BTC-USDT", None),
     ("bitfinex, not listed", bitfinex_steps, b'[["ETHUSD"]]', "tBTCUSD", None),
     ("hyperliquid", hyperliquid_steps, b'{"universe":[{"name":"kPEPE","szDecimals":0}]}', "kPEPE",

@@ -384,7 +384,8 @@ class VenueServer:
         body = body or self.tongue.trades(request.path, self.traded)
         body = body or self.figures.get(request.path)
         if body is None or self.rest_fails:
-            return Response(404, "Not Found", Headers({"Content-Length": "0"}), b"")
+            head = Headers({"Content-Length": "0", "Connection": "close"})
+            return Response(404, "Not Found", head, b"")
         head = Headers({"Content-Length": str(len(body)), "Connection": "close"})
         return Response(200, "OK", head, body)
 

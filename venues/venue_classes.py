@@ -354,6 +354,11 @@ VENUES: dict[str, VenueClass] = {
 }  # fmt: skip
 
 
+def common_name(asset: str) -> str:
+    """An asset as other venues call it: XBT as BTC."""
+    return asset_of(asset.upper())
+
+
 def venue_class(venue: str) -> VenueClass:
     """The assumptions for a venue. UnlistedVenueError if it has none."""
     if venue.startswith(CCXT) and len(venue) > len(CCXT):

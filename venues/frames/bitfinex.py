@@ -1,5 +1,6 @@
 """Bitfinex, websocket version 2: channels by number; books by price, or order by order (R0)."""
 
+import re
 from collections.abc import Sequence
 from typing import ClassVar, NamedTuple
 
@@ -17,6 +18,7 @@ from venues.frames.venue import Proof, Venue, control, data, unused
 CHANNELS_MAX = 1024  # the venue allows 30 on a connection
 ORDERS_MAX = 10_000  # of an R0 channel; the venue shows at most 250 a side
 RAW = "R0"
+HISTORY = re.compile(r"/v2/trades/([^/?]+)/hist")  # path of older trades
 
 
 class _Channel(NamedTuple):
@@ -113,6 +115,7 @@ class BitfinexParser(FrameParser):
             data("te", "TRADE", "one trade, at once"),
             data("ticker", "QUOTE", "best bid and ask, without a time"),
             data("status", "MARK, OPEN_INTEREST, FUNDING", "a derivative's figures"),
+            data("GET hist", "TRADE", "older trades"),
             data("tu", "", "the trade of an earlier te, with its final id"),
             data("trades", "", "trades from before the subscription"),
             control("hb", "nothing happened in the channel"),
@@ -136,6 +139,10 @@ class BitfinexParser(FrameParser):
         self.orders: dict[int, dict[int, tuple[float, bool]]] = {}  # channel: id: price, is bid
 
     def read(self, frame: bytes, draft: Draft, label: str) -> None:
+        if path := HISTORY.match(label):
+            draft.symbol = self.symbol(path[1])
+            self.dispatch("GET hist", frame, draft)
+            return
         if frame.lstrip()[:1] != b"[":
             self._control(frame, draft)
             return
@@ -226,16 +233,12 @@ class BitfinexParser(FrameParser):
         )  # fmt: skip
 
     def _trade(self, body: Raw, draft: Draft, number: int) -> None:
-        found = _TRADE.decode(body)
-        if found.amount == 0.0:
-            raise DefectError("Expected an amount other than 0: its sign is the side")
+        made = _traded(_TRADE.decode(body), draft.symbol)
         draft.elements = 1
-        draft.add(
-            Event(
-                Kind.TRADE, draft.symbol, found.time * MS_NS, found.id,
-                Side.BUY if found.amount > 0 else Side.SELL, found.price, abs(found.amount),
-            )
-        )  # fmt: skip
+        draft.add(made)
+
+    def _history(self, body: bytes, draft: Draft) -> None:
+        self.each(_RAWS.decode(body), _TRADE, draft, lambda t: _traded(t, draft.symbol))
 
     def _update(self, body: Raw, draft: Draft, number: int) -> None:
         draft.supersede("the trade was told by te")
@@ -271,6 +274,7 @@ BitfinexParser.handlers = {
     "book": BitfinexParser._book,
     "book R0": BitfinexParser._orders,
     "te": BitfinexParser._trade,
+    "GET hist": BitfinexParser._history,
     "tu": BitfinexParser._update,
     "trades": BitfinexParser._trades,
     "ticker": BitfinexParser._ticker,
@@ -279,6 +283,15 @@ BitfinexParser.handlers = {
 
 _SET, _DELETE = OrderAction.SET, OrderAction.DELETE
 _WORD = msgspec.json.Decoder(str)
+
+
+def _traded(found: _Trade, symbol: int) -> Event:
+    if found.amount == 0.0:
+        raise DefectError("Expected an amount other than 0: its sign is the side")
+    return Event(
+        Kind.TRADE, symbol, found.time * MS_NS, found.id,
+        Side.BUY if found.amount > 0 else Side.SELL, found.price, abs(found.amount),
+    )  # fmt: skip
 
 
 def _word(raw: Raw) -> str:

@@ -1,5 +1,6 @@
 """Bybit: version 5 (books by N levels), and the book and trade topics of 2021."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import ClassVar
@@ -23,11 +24,12 @@ from venues.frames.fields import (
     Us,
 )
 from venues.frames.funding import BYBIT_S
-from venues.frames.parsed import Book, Event, Link
+from venues.frames.parsed import NO_SEQ, Book, Event, Link
 from venues.frames.parser import Draft, FrameParser
 from venues.frames.venue import Proof, Venue, control, data, unused
 
 DEPTH_2021 = 25
+RECENT = "/v5/market/recent-trade"  # path of the last trades
 _DEPTHS = {"1": 1, "25": 25, "50": 50, "100": 100, "200": 200, "500": 500, "1000": 1000}
 
 
@@ -56,6 +58,26 @@ class _Trade(Struct):
     S: str
     v: Qty
     p: Price
+    i: str = ""
+
+
+class _Recent(Struct):
+    id: str = field(name="execId")
+    symbol: Name
+    price: Price
+    size: Qty
+    side: str
+    time: Ms
+
+
+class _Result(Struct):
+    trades: list[Raw] = field(name="list", default_factory=list)
+
+
+class _Answer(Struct):
+    code: int = field(name="retCode")
+    message: str = field(name="retMsg", default="")
+    result: _Result = field(default_factory=_Result)
 
 
 class _Ticker(Struct):
@@ -105,15 +127,18 @@ class _OldTrade(Struct):
 
 
 _OUTER = msgspec.json.Decoder(_Outer, strict=False)
+_ANSWER = msgspec.json.Decoder(_Answer)
 _RAWS = msgspec.json.Decoder(list[Raw])
 _BOOK = msgspec.json.Decoder(_Book, strict=False)
 _TRADE = msgspec.json.Decoder(_Trade, strict=False)
+_RECENT = msgspec.json.Decoder(_Recent, strict=False)
 _TICKER = msgspec.json.Decoder(_Ticker, strict=False)
 _BARS = msgspec.json.Decoder(list[_Bar], strict=False)
 _OLD_LEVELS = msgspec.json.Decoder(list[_OldLevel], strict=False)
 _OLD_SNAPSHOT = msgspec.json.Decoder(_OldSnapshot, strict=False)
 _OLD_DELTA = msgspec.json.Decoder(_OldDelta, strict=False)
 _OLD_TRADE = msgspec.json.Decoder(_OldTrade, strict=False)
+_UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _SIDES = {"Buy": Side.BUY, "Sell": Side.SELL}
 
 
@@ -129,6 +154,7 @@ class BybitParser(FrameParser):
             data("publicTrade", "TRADE", "trades"),
             data("tickers", "MARK, OPEN_INTEREST, FUNDING", "the figures that changed"),
             data("kline", "BAR", "a bar; only confirmed ones, the bar so far is superseded"),
+            data("GET recent-trade", "TRADE", "last trades"),
             data("orderBookL2_25", "BOOK", "2021: snapshot, then changed levels"),
             data("trade", "TRADE", "2021: trades"),
             control("subscribe", "answer to a subscription"),
@@ -146,6 +172,9 @@ class BybitParser(FrameParser):
         self._marks: dict[int, tuple[float, float]] = {}  # mark and index, by symbol
 
     def read(self, frame: bytes, draft: Draft, label: str) -> None:
+        if label.partition("?")[0] == RECENT:
+            self.dispatch("GET recent-trade", frame, draft)
+            return
         outer = _OUTER.decode(frame)
         if not outer.topic:
             answer = "subscribe" if outer.success is not UNSET else "(no topic)"
@@ -177,10 +206,23 @@ class BybitParser(FrameParser):
     def _trades(self, outer: _Outer, draft: Draft, parts: list[str]) -> None:
         def event(t: _Trade) -> Event:
             return Event(
-                Kind.TRADE, self.symbol(t.s), t.T * MS_NS, side=_side(t.S), price=t.p, qty=t.v
+                Kind.TRADE, self.symbol(t.s), t.T * MS_NS, _number(t.i), _side(t.S), t.p, t.v
             )
 
         self.each(_RAWS.decode(_data(outer)), _TRADE, draft, event)
+
+    def _recent(self, body: bytes, draft: Draft) -> None:
+        answer = _ANSWER.decode(body)
+        if answer.code:
+            raise DefectError(f"retCode {answer.code}: {answer.message}")
+
+        def event(t: _Recent) -> Event:
+            return Event(
+                Kind.TRADE, self.symbol(t.symbol), t.time * MS_NS, _number(t.id), _side(t.side),
+                t.price, t.size,
+            )  # fmt: skip
+
+        self.each(answer.result.trades, _RECENT, draft, event)
 
     def _ticker(self, outer: _Outer, draft: Draft, parts: list[str]) -> None:
         found = _TICKER.decode(_data(outer))
@@ -275,6 +317,7 @@ class BybitInverseParser(BybitParser):
 BybitParser.handlers = {
     "orderbook": BybitParser._book,
     "publicTrade": BybitParser._trades,
+    "GET recent-trade": BybitParser._recent,
     "tickers": BybitParser._ticker,
     "kline": BybitParser._bars,
     "orderBookL2_25": BybitParser._old_book,
@@ -304,6 +347,13 @@ def _old_levels(body: Raw, *, snapshot: bool) -> list[_OldLevel]:
     if bytes(body)[:1] == b"[":
         return _OLD_LEVELS.decode(body)
     return _OLD_SNAPSHOT.decode(body).order_book
+
+
+def _number(name: str) -> int:
+    """Spot markets number their trades; derivatives name them by a UUID, of which 63 bits stay."""
+    if len(name) < 20 and name.isascii() and name.isdigit():
+        return int(name) if int(name) < 2**63 else NO_SEQ
+    return int(name.replace("-", ""), 16) % 2**63 if _UUID.fullmatch(name) else NO_SEQ
 
 
 def _side(text: str) -> Side:

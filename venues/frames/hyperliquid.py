@@ -67,6 +67,7 @@ _BOOK = msgspec.json.Decoder(_Book, strict=False)
 _BBO = msgspec.json.Decoder(_Bbo, strict=False)
 _TRADE = msgspec.json.Decoder(_Trade, strict=False)
 _CONTEXT = msgspec.json.Decoder(_Context, strict=False)
+RECENT = "/info?type=recentTrades"  # as the label of an answer
 _SIDES = {"B": Side.BUY, "A": Side.SELL}
 
 
@@ -80,6 +81,7 @@ class HyperliquidParser(FrameParser):
         (
             data("l2Book", "BOOK", "20 levels a side, as a snapshot"),
             data("trades", "TRADE", "trades"),
+            data("POST recentTrades", "TRADE", "last trades"),
             data("bbo", "QUOTE", "best bid and ask"),
             data("activeAssetCtx", "MARK, OPEN_INTEREST, FUNDING", "figures, without a time"),
             control("subscriptionResponse", "answer to a subscription"),
@@ -92,6 +94,9 @@ class HyperliquidParser(FrameParser):
     handlers: ClassVar = {}
 
     def read(self, frame: bytes, draft: Draft, label: str) -> None:
+        if label.startswith(RECENT):
+            self.dispatch("POST recentTrades", Raw(frame), draft)
+            return
         outer = _OUTER.decode(frame)
         body = Raw(b"null") if outer.data is UNSET else outer.data
         self.dispatch(outer.channel, body, draft)
@@ -148,6 +153,7 @@ class HyperliquidParser(FrameParser):
 HyperliquidParser.handlers = {
     "l2Book": HyperliquidParser._book,
     "trades": HyperliquidParser._trades,
+    "POST recentTrades": HyperliquidParser._trades,
     "bbo": HyperliquidParser._bbo,
     "activeAssetCtx": HyperliquidParser._context,
 }

@@ -1,9 +1,10 @@
 """Kraken Futures, websocket version 1: one changed level per message, numbered per product."""
 
+import re
 from typing import ClassVar
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType, field
+from msgspec import UNSET, Raw, Struct, UnsetType, field
 
 from schemas.kinds import Kind, Side
 from venues.frames.fields import MS_NS, DefectError, Id, Ms, Name, Price, Qty, Rate
@@ -53,6 +54,33 @@ class _Trade(Struct):
     price: Price
 
 
+class _Taker(Struct):
+    direction: str
+
+
+class _Execution(Struct):
+    timestamp: Ms
+    price: Price
+    quantity: Qty
+    taker: _Taker = field(name="takerOrder")
+
+
+class _Named(Struct):
+    execution: _Execution
+
+
+class _ExecutionEvent(Struct):
+    named: _Named = field(name="Execution")
+
+
+class _Element(Struct):
+    event: _ExecutionEvent
+
+
+class _Executions(Struct):
+    elements: list[Raw]
+
+
 class _TickerLite(Struct):
     product_id: Name
     bid: Price
@@ -77,8 +105,11 @@ _ABOUT = msgspec.json.Decoder(_About)
 _SNAPSHOT = msgspec.json.Decoder(_Snapshot)
 _CHANGE = msgspec.json.Decoder(_Change)
 _TRADE = msgspec.json.Decoder(_Trade)
+_EXECUTIONS = msgspec.json.Decoder(_Executions)
+_ELEMENT = msgspec.json.Decoder(_Element, strict=False)
 _LITE = msgspec.json.Decoder(_TickerLite)
 _TICKER = msgspec.json.Decoder(_Ticker)
+EXECUTIONS = re.compile(r"/api/history/v3/market/([^/?]+)/executions")  # path of older trades
 _SIDES = {"buy": Side.BUY, "sell": Side.SELL}
 
 
@@ -95,6 +126,7 @@ class KrakenFuturesParser(FrameParser):
             data("trade", "TRADE", "one trade"),
             data("ticker_lite", "QUOTE", "best prices without sizes or time"),
             data("ticker", "QUOTE, MARK, OPEN_INTEREST, FUNDING", "best bid and ask, figures"),
+            data("GET executions", "TRADE", "older trades, without their numbers"),
             data("trade_snapshot", "", "trades from before the subscription"),
             control("info", "the session's version"),
             control("subscribed", "answer to a subscription"),
@@ -111,6 +143,9 @@ class KrakenFuturesParser(FrameParser):
         return _ABOUT.decode(frame).product_id
 
     def read(self, frame: bytes, draft: Draft, label: str) -> None:
+        if path := EXECUTIONS.match(label):
+            self.dispatch("GET executions", frame, draft, path[1])
+            return
         peek = _PEEK.decode(frame)
         self.dispatch(peek.event or peek.feed or "(no feed)", frame, draft)
 
@@ -149,6 +184,18 @@ class KrakenFuturesParser(FrameParser):
             )
         )  # fmt: skip
 
+    def _executions(self, body: bytes, draft: Draft, product: str) -> None:
+        symbol = self.symbol(product)
+
+        def event(one: _Element) -> Event:
+            e = one.event.named.execution
+            return Event(
+                Kind.TRADE, symbol, e.timestamp * MS_NS, side=_side(e.taker.direction.lower()),
+                price=e.price, qty=e.quantity,
+            )  # fmt: skip
+
+        self.each(_EXECUTIONS.decode(body).elements, _ELEMENT, draft, event)
+
     def _trade_snapshot(self, body: bytes, draft: Draft) -> None:
         draft.supersede("trades from before the subscription")
 
@@ -181,6 +228,7 @@ KrakenFuturesParser.handlers = {
     "book_snapshot": KrakenFuturesParser._snapshot,
     "book": KrakenFuturesParser._change,
     "trade": KrakenFuturesParser._trade,
+    "GET executions": KrakenFuturesParser._executions,
     "trade_snapshot": KrakenFuturesParser._trade_snapshot,
     "ticker_lite": KrakenFuturesParser._lite,
     "ticker": KrakenFuturesParser._ticker,

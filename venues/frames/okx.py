@@ -24,6 +24,7 @@ from venues.frames.parsed import Book, Event, Link
 from venues.frames.parser import INSTRUMENTS_MAX, UNREADABLE, Draft, FrameParser
 from venues.frames.venue import Checksum, Proof, Venue, control, data, unused
 
+HISTORY = "/api/v5/market/history-trades"  # path of older trades
 DEPTHS = {"books": 400, "books-l2-tbt": 400, "books50-l2-tbt": 50}
 
 
@@ -36,6 +37,12 @@ class _Outer(Struct):
     event: str = ""
     arg: _Arg | UnsetType = UNSET
     action: str = ""
+    data: list[Raw] | UnsetType = UNSET
+
+
+class _Answer(Struct):
+    code: str
+    msg: str = ""
     data: list[Raw] | UnsetType = UNSET
 
 
@@ -97,6 +104,7 @@ class _OpenInterest(Struct):
 
 
 _OUTER = msgspec.json.Decoder(_Outer)
+_ANSWER = msgspec.json.Decoder(_Answer)
 _BOOK = msgspec.json.Decoder(_Book, strict=False)
 _TRADE = msgspec.json.Decoder(_Trade, strict=False)
 _TICKER = msgspec.json.Decoder(_Ticker, strict=False)
@@ -118,7 +126,9 @@ class OkxParser(FrameParser):
             data("books", "BOOK", "400 levels a side: snapshot, then changes, with a checksum"),
             data("books-l2-tbt", "BOOK", "the same, at once"),
             data("books50-l2-tbt", "BOOK", "the same, 50 levels a side"),
-            data("trades", "TRADE", "trades"),
+            data("trades", "TRADE", "trades; of one order at one price, as one"),
+            data("trades-all", "TRADE", "each trade"),
+            data("GET history-trades", "TRADE", "older trades"),
             data("tickers", "QUOTE", "best bid and ask"),
             data("funding-rate", "FUNDING", "next rate"),
             data("mark-price", "MARK", "mark price, with the last index price"),
@@ -147,6 +157,9 @@ class OkxParser(FrameParser):
         if frame == b"pong":
             self.dispatch("pong", frame, draft)
             return
+        if label.partition("?")[0] == HISTORY:
+            self.dispatch("GET history-trades", frame, draft)
+            return
         outer = _OUTER.decode(frame)
         if outer.event or outer.arg is UNSET:
             self.dispatch(outer.event or "(no arg)", outer, draft)
@@ -174,7 +187,13 @@ class OkxParser(FrameParser):
                 draft.elements += len(made.bids) + len(made.asks)
                 draft.add(made)
 
-    def _trades(self, outer: _Outer, draft: Draft) -> None:
+    def _history(self, body: bytes, draft: Draft) -> None:
+        answer = _ANSWER.decode(body)
+        if answer.code != "0":
+            raise DefectError(f"code {answer.code}: {answer.msg}")
+        self._trades(answer, draft)
+
+    def _trades(self, outer: _Outer | _Answer, draft: Draft) -> None:
         def event(t: _Trade) -> Event:
             if t.side not in _SIDES:
                 raise DefectError(f"side {t.side!r} is neither buy nor sell")
@@ -232,6 +251,8 @@ OkxParser.handlers = {
     "books-l2-tbt": OkxParser._books,
     "books50-l2-tbt": OkxParser._books,
     "trades": OkxParser._trades,
+    "trades-all": OkxParser._trades,
+    "GET history-trades": OkxParser._history,
     "tickers": OkxParser._tickers,
     "funding-rate": OkxParser._funding,
     "mark-price": OkxParser._marks,
@@ -240,7 +261,7 @@ OkxParser.handlers = {
 }
 
 
-def _data(outer: _Outer) -> list[Raw]:
+def _data(outer: _Outer | _Answer) -> list[Raw]:
     if outer.data is UNSET:
         raise DefectError("Object missing required field `data`")
     return outer.data

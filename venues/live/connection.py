@@ -228,6 +228,8 @@ class Connection:
         self.counts.frames += 1
         self.counts.classes[parsed.kind] += 1
         self._log(parsed)
+        if parsed.kind is not FrameClass.DATA:
+            return self._stamped(self._tail.failed(item.label), at_ns)
         trades = [part for part in parsed.parts if isinstance(part, Event)]
         return self._stamped(self._tail.answered(item.label, trades), at_ns)
 

@@ -29,7 +29,7 @@ from venues.live.rest import get
 from venues.live.session import Pace, Session, SessionCounts
 from venues.live.source import SourceSession
 from venues.live.thread import SessionThread
-from venues.live.venue import LiveVenue
+from venues.live.venue import LiveVenue, fetchable
 from venues.live.venues import live_venue
 
 LANES = 8
@@ -352,7 +352,7 @@ class LiveFeed:
     def _connect(self, wanted: Sequence[Market], pace: Pace) -> None:
         """A connection for each venue, in the order in which they were named."""
         names: dict[str, list[str]] = {}
-        venues = {market.venue.name: market.venue for market in wanted}
+        venues = {market.venue.name: fetchable(market.venue) for market in wanted}
         for market in wanted:
             names.setdefault(market.venue.name, []).append(market.name)
         for k, (name, symbols) in enumerate(names.items()):

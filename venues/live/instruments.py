@@ -1,5 +1,9 @@
-"""The instrument table of a live feed: steps from the venues' lists, the rest as usual there."""
+"""The instrument table of a live feed: what the venues' lists say, the rest as usual there.
 
+Price and quantity step are always the list's, contract size and currencies where it has them.
+"""
+
+import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -8,7 +12,9 @@ from typing import NamedTuple
 from schemas.instruments import USD_AT_PAR, InstrumentTable, lane_asset
 from venues.live.errors import LiveError, RestError
 from venues.live.venue import LiveVenue, Steps
-from venues.venue_classes import Terms, instrument, terms, venue_class
+from venues.venue_classes import Terms, common_name, instrument, terms, venue_class
+
+_log = logging.getLogger(__name__)
 
 
 class Market(NamedTuple):
@@ -33,7 +39,7 @@ def instrument_table(
         A venue's list cannot be had, lacks the symbol, or the symbol is no pair of currencies.
     """
     answers: dict[str, bytes] = {}
-    found = {m: (_terms(m), _steps(m, answers, get)) for m in sorted(markets, key=_key)}
+    found = {m: _found(m, _terms(m), _steps(m, answers, get)) for m in sorted(markets, key=_key)}
     assets = sorted({lane_asset(of.base) for of, _ in found.values()})
     lane_of = {asset: k % lanes for k, asset in enumerate(assets)}
     used: Counter[int] = Counter()
@@ -52,18 +58,32 @@ def instrument_table(
             clock_offset_ns=0,
         )
         what = venue_class(market.venue.name).what
-        said = (
-            f"kind, contract size, fees, short sales and binary payout as usual for {what};"
-            " clock offset 0"
-        )
-        contract = steps.contract or row.contract_size
-        made.append(replace(row, assumed=said, contract_size=contract))
+        size = "" if steps.contract else " contract size,"
+        said = f"kind,{size} fees, short sales and binary payout as usual for {what}"
+        made.append(replace(row, assumed=f"{said}; clock offset 0"))
         used[lane] += 1
     return InstrumentTable.of(lanes, made, at_par=at_par)
 
 
 def _key(market: Market) -> tuple[str, str]:
     return market.venue.name, market.name
+
+
+def _found(market: Market, of: Terms, steps: Steps) -> tuple[Terms, Steps]:
+    """What a market is by its name, but for what the venue's list says itself."""
+    size = steps.contract or of.contract_size
+    base, quote = common_name(steps.base) or of.base, common_name(steps.quote) or of.quote
+    if (base, quote) != (of.base, of.quote):
+        _log.warning(
+            "the venue lists other currencies than the market's name says",
+            extra={
+                "market": f"{market.venue.name}:{market.name}",
+                "listed": f"{base}/{quote}",
+                "read": f"{of.base}/{of.quote}",
+            },
+        )
+    settle = base if of.settle == of.base else quote
+    return of._replace(base=base, quote=quote, settle=settle, contract_size=size), steps
 
 
 def _terms(market: Market) -> Terms:

@@ -2,56 +2,25 @@
 
 A trade whose number is not the one after the last waits, and all behind it, while the missing ones
 are fetched page by page. Then the missing ones come first and those that waited follow, so that
-each trade is there once and venue time does not go back.
+each trade is there once and venue time does not go back. Where numbers do not follow one another,
+a hole is taken for granted after each lost connection.
 """
 
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
 
 from schemas.kinds import Kind
-from venues.frames.parsed import Book, Event, FrameClass, Parsed
+from venues.frames.parsed import NO_SEQ, Book, Event, FrameClass, Parsed
+from venues.live.holes import Hole, Missed, Numbers, between, counted
 
-PAGES_MAX = 20  # of one hole: 20,000 trades; what is beyond is lost
+PAGES_MAX = 20  # of one hole; what is beyond is lost
 HELD_MAX = 20_000  # frames that wait; past that they go on without what is missing
+KNOWN_MAX = 1_024  # numbers of a market that are remembered where they do not follow one another
+AGAIN_NS = 500_000_000  # an answer may be behind the websocket; it is asked for anew after so long
 STREAM = "missed trades"
 
 _log = logging.getLogger(__name__)
-
-
-class Hole(NamedTuple):
-    """Trades of one market that did not come, or what is still to be fetched of them."""
-
-    first: int  # numbers, both inside; of some venues only the bounds are known
-    last: int
-    since_ns: int  # venue time of the trade before
-    until_ns: int  # and of the one behind
-
-
-@dataclass(frozen=True)
-class Missed:
-    """How a venue's missed trades are fetched.
-
-    Parameters
-    ----------
-    path : callable
-        From the venue's symbol and the hole to the path of a page of it. The next page is asked
-        for with what remains of the hole.
-    numbered : bool
-        Each trade's number is the one after the last: any hole is seen. If not, numbers only rise,
-        and a hole is taken for granted where a connection was lost.
-    newest_first : bool
-        A page has the last trades of the hole; if not, the first.
-
-    Notes
-    -----
-    Without `numbered` one page has to be enough: it must reach from before the hole to behind it.
-    """
-
-    path: Callable[[str, Hole], str]
-    numbered: bool = True
-    newest_first: bool = False
 
 
 @dataclass
@@ -70,12 +39,16 @@ class _Want:
     """One hole while it is fetched."""
 
     symbol: int
+    before: Event  # the trade in front of the hole
+    behind: Event
     hole: Hole  # as it was
     rest: Hole  # what is to be fetched
     path: str = ""
     pages: int = 0
     bounded: bool = False  # the answer goes from before the hole to behind it
-    found: dict[int, Event] = field(default_factory=dict)
+    is_early: bool = False  # the answer had not reached the trade behind the hole
+    again_ns: int | None = None  # it is asked for anew then
+    found: dict[int, Event] = field(default_factory=dict)  # by number
 
 
 class TradeTail:
@@ -113,6 +86,7 @@ class TradeTail:
         self._names, self._missed, self._ask = names, missed, ask
         self._patience_ns = patience_ns
         self._last: dict[int, Event] = {}
+        self._known: dict[int, dict[int, None]] = {}  # by market the last numbers, where NAMES
         self._reopened: set[int] = set()  # markets without a trade since the connection is new
         self._wants: list[_Want] = []
         self._held: list[Parsed] = []
@@ -127,18 +101,10 @@ class TradeTail:
 
     def without_repeated(self, parsed: Parsed) -> Parsed:
         """The frame without trades that are known; one that belongs into a hole is put there."""
-        if self._missed is None or not self._missed.numbered or not _trades(parsed):
+        if self._missed is None or not _trades(parsed):
             return parsed
-        kept: list[Book | Event] = []
-        newest = {symbol: trade.venue_seq for symbol, trade in self._last.items()}
-        for part in parsed.parts:
-            if not isinstance(part, Event) or part.kind is not Kind.TRADE:
-                kept.append(part)
-            elif part.venue_seq > newest.get(part.symbol, -1):
-                newest[part.symbol] = part.venue_seq
-                kept.append(part)
-            elif not self._put(part):
-                self.counts.trades_repeated += 1
+        named = self._missed.numbers is Numbers.NAMES
+        kept = self._not_known(parsed) if named else self._not_older(parsed)
         gone = len(parsed.parts) - len(kept)
         if not gone:
             return parsed
@@ -171,14 +137,60 @@ class TradeTail:
         return [] if self._wants else self._release()
 
     def late(self, now_ns: int) -> list[Parsed]:
-        """What has waited for too long."""
-        return self.given_up() if self._wants and now_ns > self._until_ns else []
+        """What has waited for too long; call it often: it also asks anew."""
+        if self._wants and now_ns > self._until_ns:
+            return self.given_up()
+        for want in [want for want in self._wants if want.is_early]:
+            if want.again_ns is None:
+                want.again_ns = now_ns + AGAIN_NS
+            elif now_ns >= want.again_ns:
+                self._ask_for(want)
+        return []
 
     def given_up(self) -> list[Parsed]:
         """What waits, without what it waits for."""
         for want in list(self._wants):
             self._end(want)
         return self._release()
+
+    def _not_older(self, parsed: Parsed) -> list[Book | Event]:
+        """Numbers rise: what is not above the last one came before, or is missing."""
+        kept: list[Book | Event] = []
+        newest = {symbol: trade.venue_seq for symbol, trade in self._last.items()}
+        for part in parsed.parts:
+            if not isinstance(part, Event) or part.kind is not Kind.TRADE:
+                kept.append(part)
+            elif part.venue_seq > newest.get(part.symbol, -1):
+                newest[part.symbol] = part.venue_seq
+                kept.append(part)
+            elif not self._put(part):
+                self.counts.trades_repeated += 1
+        return kept
+
+    def _not_known(self, parsed: Parsed) -> list[Book | Event]:
+        """Some venues begin a subscription with the trades before it, all in the first frame.
+
+        If one of them is known, what follows it there is all that was missed.
+        """
+        kept: list[Book | Event] = []
+        said: set[tuple[int, int]] = set()
+        for part in parsed.parts:
+            if isinstance(part, Event) and part.kind is Kind.TRADE and part.venue_seq != NO_SEQ:
+                name = (part.symbol, part.venue_seq)
+                is_known = part.venue_seq in self._known.get(part.symbol, ())
+                if is_known or name in said:
+                    self.counts.trades_repeated += 1
+                    self._reopened.discard(part.symbol)
+                    continue
+                said.add(name)
+            kept.append(part)
+        return kept
+
+    def _remember(self, trade: Event) -> None:
+        known = self._known.setdefault(trade.symbol, {})
+        known[trade.venue_seq] = None
+        if len(known) > KNOWN_MAX:
+            del known[next(iter(known))]
 
     def _put(self, trade: Event) -> bool:
         """Whether a late trade was one of those that are missing."""
@@ -195,54 +207,75 @@ class TradeTail:
     def _follow(self, trade: Event, now_ns: int) -> None:
         last = self._last.get(trade.symbol)
         self._last[trade.symbol] = trade
+        named = self._missed is not None and self._missed.numbers is Numbers.NAMES
+        if named and trade.venue_seq != NO_SEQ:
+            self._remember(trade)
         if last is None:
             return
         reopened = trade.symbol in self._reopened
         self._reopened.discard(trade.symbol)
-        if self._missed is None:
+        if self._missed is None or trade.venue_seq == NO_SEQ:
             if reopened:
                 self._gap(trade.symbol)
             return
         hole = Hole(last.venue_seq + 1, trade.venue_seq - 1, last.ts_event_ns, trade.ts_event_ns)
-        if hole.first > hole.last or not (self._missed.numbered or reopened):
-            return
-        if self._missed.numbered:
-            self.counts.trades_missed += hole.last - hole.first + 1
-        if now_ns < self._again_ns:  # or numbers that skip by themselves would cost a ban
-            self._lose(trade.symbol, hole.last - hole.first + 1)
-            return
-        want = _Want(trade.symbol, hole, hole)
+        if named:
+            if reopened:
+                self._open(hole, last, trade, now_ns)
+        elif hole.first <= hole.last:
+            n_missed = hole.last - hole.first + 1
+            self.counts.trades_missed += n_missed
+            if now_ns < self._again_ns:  # or numbers that skip by themselves would cost a ban
+                self._lose(trade.symbol, n_missed)
+            else:
+                self._open(hole, last, trade, now_ns)
+
+    def _open(self, hole: Hole, before: Event, behind: Event, now_ns: int) -> None:
+        want = _Want(behind.symbol, before, behind, hole, hole)
         if not self._wants:
             self._until_ns = now_ns + self._patience_ns
         self._wants.append(want)
-        self._blocked.add(trade.symbol)
+        self._blocked.add(behind.symbol)
         self._ask_for(want)
 
     def _ask_for(self, want: _Want) -> None:
         assert self._missed is not None
         want.pages += 1
+        want.is_early, want.again_ns = False, None
         want.path = self._missed.path(self._names[want.symbol], want.rest)
         self._ask(want.path)
 
     def _fill(self, want: _Want, trades: Sequence[Event]) -> None:
         """Take what a page brings; ask for the next while each brings something."""
         assert self._missed is not None
-        hole, before = want.hole, len(want.found)
         page = [t for t in trades if t.symbol == want.symbol]
+        if self._missed.numbers is Numbers.FOLLOW:
+            self._fill_by_number(want, page)
+            return
+        if self._missed.newest_first:
+            page.reverse()
+        around = want.before, want.behind
+        if self._missed.numbers is Numbers.NAMES:
+            part = between(page, *around, known=self._known[want.symbol])
+        else:
+            part = counted(page, *around)
+        want.found = {trade.venue_seq: trade for trade in part.trades}
+        want.bounded, want.is_early = part.bounded, part.is_early
+        if not want.is_early or want.pages >= PAGES_MAX:
+            self._end(want)
+
+    def _fill_by_number(self, want: _Want, page: Sequence[Event]) -> None:
+        assert self._missed is not None
+        hole, before = want.hole, len(want.found)
         for trade in page:
             if hole.first <= trade.venue_seq <= hole.last:
                 want.found.setdefault(trade.venue_seq, trade)
-        numbers = [trade.venue_seq for trade in page]
-        if not self._missed.numbered:
-            want.bounded = bool(numbers) and min(numbers) < hole.first and max(numbers) > hole.last
-            self._end(want)
-            return
         brought = len(want.found) > before
         if self._is_full(want) or not brought or want.pages >= PAGES_MAX:
             self._end(want)
             return
         if self._missed.newest_first:
-            want.rest = want.rest._replace(last=min(numbers) - 1)
+            want.rest = want.rest._replace(last=min(trade.venue_seq for trade in page) - 1)
         else:
             last = max(page, key=lambda t: t.venue_seq)
             want.rest = want.rest._replace(
@@ -254,21 +287,26 @@ class TradeTail:
             self._ask_for(want)
 
     def _is_full(self, want: _Want) -> bool:
-        assert self._missed is not None
-        return self._missed.numbered and (len(want.found) == want.hole.last - want.hole.first + 1)
+        return len(want.found) == want.hole.last - want.hole.first + 1
 
     def _end(self, want: _Want) -> None:
         """No more will come; what came stands before what waits."""
         assert self._missed is not None
         self._wants.remove(want)
-        if self._missed.numbered:
+        if self._missed.numbers is not Numbers.NAMES:
             self._lose(want.symbol, want.hole.last - want.hole.first + 1 - len(want.found))
             self._again_ns = self._again_ns if want.found else self._until_ns
-        elif not want.bounded:
-            self._gap(want.symbol)
+        else:
+            for trade in want.found.values():
+                self._remember(trade)
+            if not want.bounded:
+                self._gap(want.symbol)
         self.counts.trades_fetched += len(want.found)
         if want.found:
-            self._late[want.symbol, want.hole.last + 1] = _late_frame(want)
+            trades = list(want.found.values())
+            if self._missed.numbers is not Numbers.NAMES:  # pages come in any order
+                trades.sort(key=lambda trade: trade.venue_seq)
+            self._late[want.symbol, want.behind.venue_seq] = _late_frame(want.hole, trades)
 
     def _lose(self, symbol: int, lost: int) -> None:
         self.counts.trades_lost += lost
@@ -307,11 +345,10 @@ def _with_late(parsed: Parsed, late: dict[tuple[int, int], Parsed]) -> list[Pars
     return made
 
 
-def _late_frame(want: _Want) -> Parsed:
+def _late_frame(hole: Hole, trades: Sequence[Event]) -> Parsed:
     """What was found, in order; times held between those of the trades around the hole."""
-    made, at_ns = [], want.hole.since_ns
-    for number in sorted(want.found):
-        trade = want.found[number]
-        at_ns = min(max(at_ns, trade.ts_event_ns), max(want.hole.until_ns, at_ns))
+    made, at_ns = [], hole.since_ns
+    for trade in trades:
+        at_ns = min(max(at_ns, trade.ts_event_ns), max(hole.until_ns, at_ns))
         made.append(trade._replace(ts_event_ns=at_ns))
     return Parsed(FrameClass.DATA, STREAM, "", 0, len(made), tuple(made))

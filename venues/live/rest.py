@@ -1,8 +1,10 @@
 """One REST request, bounded in time and size."""
 
 import http.client
+import json
 import urllib.error
 import urllib.request
+from urllib.parse import parse_qsl
 
 from venues.live.errors import RestError
 
@@ -36,3 +38,15 @@ def get(url: str, posted: str = "") -> bytes:
     if len(body) > BODY_BYTES_MAX:
         raise RestError(f"{url}: the answer has more than {BODY_BYTES_MAX} bytes")
     return body
+
+
+def posted(url: str) -> tuple[str, str]:
+    """A URL without its query, and the query as JSON to be posted.
+
+    Examples
+    --------
+    >>> posted("https://venue/info?type=recentTrades&coin=BTC")
+    ('https://venue/info', '{"type": "recentTrades", "coin": "BTC"}')
+    """
+    bare, _, query = url.partition("?")
+    return bare, json.dumps(dict(parse_qsl(query)))

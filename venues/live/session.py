@@ -19,7 +19,8 @@ from websockets.exceptions import WebSocketException
 from venues.live.clock import SessionClock
 from venues.live.errors import RestError
 from venues.live.handover import Handover, Received, What
-from venues.live.rest import get
+from venues.live.library import LibraryRest
+from venues.live.rest import get, posted
 from venues.live.venue import LiveVenue, Poll
 
 FRAME_BYTES_MAX = 32 << 20  # a snapshot of 28,000 levels has 1 MB
@@ -105,6 +106,8 @@ class Session:
         self._asked: asyncio.Queue[_Request] = asyncio.Queue()
         self._heard_s: list[float] = []  # for each line
         self._opened_s: float | None = None  # since when the connection stands
+        by = venue.missed and venue.missed.by
+        self._library = LibraryRest(by, venue.rest) if by else None  # asks for missed trades
 
     def say(self, messages: Sequence[str]) -> None:
         """From any thread: send messages over the first websocket."""
@@ -236,7 +239,7 @@ class Session:
     async def _fetch(self, path: str, what: What) -> bool:
         """Whether there was an answer; who misses it asks again, and its lack is counted."""
         try:
-            body = await asyncio.to_thread(get, self.venue.rest + path)
+            body = await asyncio.to_thread(self._get, path, what)
         except RestError as error:
             self.counts.rest_failures += 1
             fields = {"venue": self.venue.name, "reason": str(error)}
@@ -245,6 +248,14 @@ class Session:
             return False
         self._hand_over(what, body, path)
         return True
+
+    def _get(self, path: str, what: What) -> bytes:
+        missed = self.venue.missed
+        if what is not What.TRADES or missed is None:
+            return get(self.venue.rest + path)
+        if self._library is not None:
+            return self._library.get(path)
+        return get(*posted(self.venue.rest + path)) if missed.posts else get(self.venue.rest + path)
 
     def _hand_over(self, what: What, frame: bytes, label: str) -> None:
         item = Received(what, self._connection, self._clock.now_ns(), label, frame)

@@ -1,22 +1,28 @@
 """What a session must know of a venue: where it is, how to subscribe, what brings a snapshot."""
 
+import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
 from schemas.kinds import Kind
 from venues.frames import FrameParser
-from venues.live.missed import Missed
+from venues.live.holes import Missed
+from venues.live.library import is_installed
+
+_log = logging.getLogger(__name__)
 
 Subscribe = Callable[[Sequence[str]], list[str]]
 
 
 class Steps(NamedTuple):
-    """What a venue's instrument list says of one market, as decimal texts."""
+    """What a venue's instrument list says of one market; numbers as decimal texts."""
 
     tick: str  # price step
     lot: str  # quantity step
-    contract: str = ""  # what one contract is of, "" where that is the same for all
+    contract: str = ""  # what one contract is of, "" where the list does not say
+    base: str = ""  # currencies, "" where the list does not say
+    quote: str = ""
 
 
 class Outlet(Protocol):
@@ -130,3 +136,14 @@ class LiveVenue:
     def lines(self) -> list[Line]:
         """Its websockets; books come over the first."""
         return [Line(self.ws, self.subscribe), *([self.beside] if self.beside else [])]
+
+
+def fetchable(venue: LiveVenue) -> LiveVenue:
+    """The venue, without fetching missed trades where ccxt would and is not installed; logged."""
+    if venue.missed is None or venue.missed.by is None or is_installed():
+        return venue
+    _log.warning(
+        "missed trades will be counted, not fetched: ccxt is not installed",
+        extra={"venue": venue.name, "todo": "pip install 'trifecta[live]'"},
+    )
+    return replace(venue, missed=None)

@@ -4,12 +4,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import UNSET, Raw, Struct, UnsetType, field
 
 from schemas.kinds import Kind
 from venues.live.errors import RestError
-from venues.live.missed import Missed
-from venues.live.rules.lists import decoded, message, plain
+from venues.live.holes import Missed
+from venues.live.rules.lists import decoded, message, number, plain
 from venues.live.venue import Line, LiveVenue, Poll, Steps
 
 SNAPSHOT_DEPTH = 1000  # levels a side, for 50 of the 6,000 request weights of a minute
@@ -27,6 +27,9 @@ class _Filter(Struct):
 class _Symbol(Struct):
     symbol: str
     filters: list[_Filter]
+    base: str = field(name="baseAsset", default="")
+    quote: str = field(name="quoteAsset", default="")
+    contract: Raw | UnsetType = field(name="contractSize", default=UNSET)  # coin-margined: in USD
 
 
 class _List(Struct):
@@ -97,7 +100,8 @@ def binance_steps(body: bytes, name: str) -> Steps | None:
             lots = [each.step for each in one.filters if each.kind == "LOT_SIZE"]
             if len(ticks) != 1 or len(lots) != 1:
                 raise RestError(f"{name} has no PRICE_FILTER or no LOT_SIZE")
-            return Steps(plain(ticks[0]), plain(lots[0]))
+            contract = "" if one.contract is UNSET else number(one.contract)
+            return Steps(plain(ticks[0]), plain(lots[0]), contract, one.base, one.quote)
     return None
 
 

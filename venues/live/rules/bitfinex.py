@@ -6,11 +6,15 @@ import msgspec
 
 from venues.frames import FrameParser
 from venues.frames.bitfinex import BitfinexParser
+from venues.frames.fields import MS_NS
+from venues.live.holes import Missed, Numbers
+from venues.live.library import Endpoint
 from venues.live.rules.lists import decoded, message
 from venues.live.venue import LiveVenue, Steps
 
 ORDERS = 250  # best orders a side; 1, 25, 100 and 250 are offered
 NUMBERED = 65536  # flag: each frame ends in a number
+PAGE = 10_000  # trades of an answer, the most that is offered
 STEP = "0.00000001"  # of prices and quantities in R0; orders have five digits, their book more
 
 _LIST = msgspec.json.Decoder(list[list[str]])
@@ -63,6 +67,13 @@ def bitfinex() -> LiveVenue:
         steps=bitfinex_steps,
         silent_s=10.0,
         probe=message({"event": "ping"}),
+        missed=Missed(
+            lambda name, hole: (
+                f"/v2/trades/{name}/hist?start={hole.since_ns // MS_NS}&limit={PAGE}&sort=1"
+            ),
+            Numbers.NAMES,
+            by=Endpoint("bitfinex", "publicGetTradesSymbolHist", "/v2/trades/{symbol}/hist"),
+        ),
     )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 from msgspec import Struct
 
-from venues.live.missed import Hole, Missed
+from venues.live.holes import Hole, Missed, Numbers
 from venues.live.rules.lists import decoded, message, step
 from venues.live.venue import LiveVenue, Steps
 
@@ -47,7 +47,7 @@ def bitstamp() -> LiveVenue:
         leave=frozenset({"bts:request_reconnect"}),
         audit=_book,
         audit_s=AUDIT_S,
-        missed=Missed(_trades, numbered=False),
+        missed=Missed(_trades, Numbers.NAMES, newest_first=True),
     )
 
 

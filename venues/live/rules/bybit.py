@@ -6,10 +6,14 @@ import msgspec
 from msgspec import Struct, field
 
 from venues.live.errors import RestError
+from venues.live.holes import Missed, Numbers
+from venues.live.library import Endpoint
 from venues.live.rules.lists import decoded, message, plain
 from venues.live.venue import LiveVenue, Steps
 
 DEPTH = 200  # levels a side; 1, 50, 200 and 1000 are offered
+RECENT = 60  # last trades of a spot market, the most that is offered; older ones are not
+RECENT_CONTRACTS = 1000  # of a contract
 PING_S = 20.0  # as the venue asks, however busy the connection is
 
 
@@ -26,6 +30,8 @@ class _Instrument(Struct):
     symbol: str
     price: _Price = field(name="priceFilter")
     lot: _Lot = field(name="lotSizeFilter")
+    base: str = field(name="baseCoin", default="")
+    quote: str = field(name="quoteCoin", default="")
 
 
 class _Result(Struct):
@@ -63,6 +69,8 @@ def bybit_inverse(*, depth: int = DEPTH) -> LiveVenue:
 def _bybit(
     name: str, category: str, depth: int, *topics: str, names: str, example: str
 ) -> LiveVenue:
+    recent = RECENT if category == "spot" else RECENT_CONTRACTS
+
     def book(symbol: str) -> str:
         return f"orderbook.{depth}.{symbol}"
 
@@ -93,6 +101,14 @@ def _bybit(
         probe=message({"op": "ping"}),
         ping_s=PING_S,
         depth=depth,
+        missed=Missed(
+            lambda name, hole: (
+                f"/v5/market/recent-trade?category={category}&symbol={name}&limit={recent}"
+            ),
+            Numbers.NAMES,
+            newest_first=True,
+            by=Endpoint("bybit", "publicGetV5MarketRecentTrade"),
+        ),
     )
 
 
@@ -103,5 +119,5 @@ def bybit_steps(body: bytes, name: str) -> Steps | None:
             lot = one.lot.spot or one.lot.contracts
             if not lot:
                 raise RestError(f"{name} has neither basePrecision nor qtyStep")
-            return Steps(plain(one.price.tick), plain(lot))
+            return Steps(plain(one.price.tick), plain(lot), base=one.base, quote=one.quote)
     return None

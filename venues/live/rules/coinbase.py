@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
-from venues.live.missed import Missed
+from venues.live.holes import Missed
 from venues.live.rules.lists import decoded, message, plain
 from venues.live.venue import LiveVenue, Steps
 
@@ -16,6 +16,8 @@ class _Product(Struct):
     id: str
     quote_increment: str
     base_increment: str
+    base: str = field(name="base_currency", default="")
+    quote: str = field(name="quote_currency", default="")
 
 
 _PRODUCT = msgspec.json.Decoder(_Product)
@@ -55,4 +57,5 @@ def coinbase_steps(body: bytes, name: str) -> Steps | None:
     found = decoded(_PRODUCT, body)
     if found.id != name:
         return None
-    return Steps(plain(found.quote_increment), plain(found.base_increment))
+    steps = plain(found.quote_increment), plain(found.base_increment)
+    return Steps(*steps, base=found.base, quote=found.quote)

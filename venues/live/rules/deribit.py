@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 from msgspec import Raw, Struct, field
 
-from venues.live.missed import Missed
+from venues.live.holes import Missed
 from venues.live.rules.lists import decoded, message, number
 from venues.live.venue import LiveVenue, Steps
 
@@ -14,6 +14,8 @@ class _Instrument(Struct):
     name: str = field(name="instrument_name")
     tick: Raw = field(name="tick_size")
     lot: Raw = field(name="min_trade_amount")
+    base: str = field(name="base_currency", default="")
+    quote: str = field(name="quote_currency", default="")
 
 
 class _Answer(Struct):
@@ -70,5 +72,8 @@ def deribit() -> LiveVenue:
 
 
 def deribit_steps(body: bytes, name: str) -> Steps | None:
+    """Without its contract size: books and trades tell amounts, not contracts."""
     found = decoded(_ANSWER, body).result
-    return Steps(number(found.tick), number(found.lot)) if found.name == name else None
+    if found.name != name:
+        return None
+    return Steps(number(found.tick), number(found.lot), base=found.base, quote=found.quote)

@@ -5,18 +5,23 @@ from collections.abc import Sequence
 import msgspec
 from msgspec import Raw, Struct, field
 
+from venues.live.holes import Missed, Numbers
+from venues.live.library import Endpoint
 from venues.live.rules.lists import decoded, message, number
 from venues.live.venue import LiveVenue, Poll, Steps
 
 AUDIT_S = 60.0  # how long a lost change can stay in a book whose feed proves nothing
 INTEREST_S = 60.0  # between answers about open interest; 120 requests a minute are allowed
 FIGURES = ("mark_price", "funding_amount")  # of perpetuals; the mark first: amounts need it
+RECENT = 500  # last trades of a market, the most that is offered at once
 
 
 class _Details(Struct):
     symbol: str
     lot: Raw = field(name="tick_size")  # of quantities, in spite of its name
     tick: Raw = field(name="quote_increment")
+    base: str = field(name="base_currency", default="")
+    quote: str = field(name="quote_currency", default="")
 
 
 _DETAILS = msgspec.json.Decoder(_Details)
@@ -50,6 +55,12 @@ def gemini() -> LiveVenue:
         audit=lambda name: f"/v1/book/{name.lower()}?limit_bids=0&limit_asks=0",
         audit_s=AUDIT_S,
         polls=(Poll(_risk_stats, INTEREST_S),),
+        missed=Missed(
+            lambda name, hole: f"/v1/trades/{name.lower()}?limit_trades={RECENT}",
+            Numbers.NAMES,
+            newest_first=True,
+            by=Endpoint("gemini", "publicGetV1TradesSymbol", "/v1/trades/{symbol}"),
+        ),
     )
 
 
@@ -70,4 +81,4 @@ def gemini_steps(body: bytes, name: str) -> Steps | None:
     found = decoded(_DETAILS, body)
     if found.symbol.upper() != name:
         return None
-    return Steps(number(found.tick), number(found.lot))
+    return Steps(number(found.tick), number(found.lot), base=found.base, quote=found.quote)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import msgspec
 from msgspec import Struct, field
 
+from venues.live.holes import Missed, Numbers
 from venues.live.rules.lists import decoded, message, step
 from venues.live.venue import LiveVenue, Steps
 
@@ -25,7 +26,10 @@ _META = msgspec.json.Decoder(_Meta)
 
 
 def hyperliquid() -> LiveVenue:
-    """Every book message is the whole book."""
+    """Every book message is the whole book; the first of trades has the last ones before it.
+
+    ccxt only knows an account's own trades here, so missed ones are asked for without it.
+    """
 
     def one(method: str, channel: str, coin: str) -> str:
         return message({"method": method, "subscription": {"type": channel, "coin": coin}})
@@ -51,6 +55,12 @@ def hyperliquid() -> LiveVenue:
         probe=message({"method": "ping"}),
         depth=DEPTH,
         whole=True,
+        missed=Missed(
+            lambda name, hole: f"/info?type=recentTrades&coin={name}",
+            Numbers.NAMES,
+            newest_first=True,
+            posts=True,
+        ),
     )  # fmt: skip
 
 

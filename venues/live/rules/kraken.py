@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from schemas.instruments import asset_of
 from venues.frames.kraken import rest_pair
-from venues.live.missed import Hole, Missed
+from venues.live.holes import Hole, Missed
 from venues.live.rules.lists import decoded, message, plain, step
 from venues.live.venue import LiveVenue, Steps
 

@@ -5,14 +5,22 @@ from collections.abc import Sequence
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType, field
 
+from venues.frames.fields import MS_NS
+from venues.live.holes import Hole, Missed, Numbers
+from venues.live.library import Endpoint
 from venues.live.rules.lists import decoded, message, number, step
 from venues.live.venue import LiveVenue, Steps
+
+PAGE = 1_000  # trades of an answer, the most that is offered
 
 
 class _Instrument(Struct):
     symbol: str
     tick: Raw | UnsetType = field(name="tickSize", default=UNSET)  # indices have none
     decimals: int = field(name="contractValueTradePrecision", default=0)
+    contract: Raw | UnsetType = field(name="contractSize", default=UNSET)
+    base: str = ""
+    quote: str = ""
 
 
 class _List(Struct):
@@ -45,11 +53,29 @@ def kraken_futures() -> LiveVenue:
         lists=lambda name: "/derivatives/api/v3/instruments",
         steps=kraken_futures_steps,
         silent_s=10.0,
+        missed=Missed(
+            _executions,
+            Numbers.UNSAID,
+            by=Endpoint(
+                "krakenfutures", "historyGetMarketSymbolExecutions",
+                "/api/history/v3/market/{symbol}/executions",
+            ),
+        ),
     )  # fmt: skip
 
 
 def kraken_futures_steps(body: bytes, name: str) -> Steps | None:
     for one in decoded(_LIST, body).instruments:
         if one.symbol.upper() == name and one.tick is not UNSET:
-            return Steps(number(one.tick), step(one.decimals))
+            contract = "" if one.contract is UNSET else number(one.contract)
+            return Steps(number(one.tick), step(one.decimals), contract, one.base, one.quote)
     return None
+
+
+def _executions(name: str, hole: Hole) -> str:
+    """By time, a millisecond more at both ends: the trades around the hole have to be there."""
+    since_ms, before_ms = hole.since_ns // MS_NS - 1, hole.until_ns // MS_NS + 1
+    return (
+        f"/api/history/v3/market/{name}/executions?since={since_ms}&before={before_ms}"
+        f"&sort=asc&count={PAGE}"
+    )

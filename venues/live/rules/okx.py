@@ -6,10 +6,13 @@ import msgspec
 from msgspec import Struct, field
 
 from venues.live.errors import RestError
+from venues.live.holes import Missed
+from venues.live.library import Endpoint
 from venues.live.rules.lists import decoded, message, plain
-from venues.live.venue import LiveVenue, Steps
+from venues.live.venue import Line, LiveVenue, Steps
 
 DEPTH = 400  # levels a side of the channel `books`
+PAGE = 100  # trades of an answer, the most that is offered
 _FIGURES = {  # channels that a type of market has besides
     "SPOT": (),
     "SWAP": ("mark-price", "open-interest", "funding-rate"),
@@ -22,6 +25,8 @@ class _Instrument(Struct):
     tick: str = field(name="tickSz")
     lot: str = field(name="lotSz")
     contract: str = field(name="ctVal", default="")  # "" for spot
+    base: str = field(name="baseCcy", default="")  # "" for contracts
+    quote: str = field(name="quoteCcy", default="")
 
 
 class _List(Struct):
@@ -32,7 +37,11 @@ _LIST = msgspec.json.Decoder(_List)
 
 
 def okx() -> LiveVenue:
-    """The snapshot comes with the subscription; messages name the one before them."""
+    """The snapshot comes with the subscription; messages name the one before them.
+
+    Trades come over a second websocket: `trades` of the first joins those of one order, and the
+    answers that missed ones are taken from do not.
+    """
 
     def books(op: str, name: str) -> str:
         return message({"op": op, "args": [{"channel": "books", "instId": name}]})
@@ -41,10 +50,14 @@ def okx() -> LiveVenue:
         args = [
             {"channel": channel, "instId": name}
             for name in names
-            for channel in ("books", "trades", "tickers", *_FIGURES[_type(name)])
+            for channel in ("books", "tickers", *_FIGURES[_type(name)])
         ]
         indices = sorted({_index(name) for name in names if _type(name) != "SPOT"})
         args[:0] = [{"channel": "index-tickers", "instId": index} for index in indices]
+        return [message({"op": "subscribe", "args": args})]
+
+    def trades(names: Sequence[str]) -> list[str]:
+        args = [{"channel": "trades-all", "instId": name} for name in names]
         return [message({"op": "subscribe", "args": args})]
 
     return LiveVenue(
@@ -54,6 +67,7 @@ def okx() -> LiveVenue:
         names=r"[A-Z0-9]{2,12}-(USDT|USDC|USD|EUR|BTC|ETH)(-SWAP|-[0-9]{6})?",
         example="BTC-USDT",
         subscribe=subscribe,
+        beside=Line("wss://ws.okx.com:8443/ws/v5/business", trades),
         again=lambda name, parser: [books("unsubscribe", name), books("subscribe", name)],
         lists=lambda name: f"/api/v5/public/instruments?instType={_type(name)}&instId={name}",
         steps=okx_steps,
@@ -61,6 +75,14 @@ def okx() -> LiveVenue:
         probe="ping",
         leave=frozenset({"notice"}),
         depth=DEPTH,
+        missed=Missed(
+            lambda name, hole: (
+                f"/api/v5/market/history-trades?instId={name}&type=1&after={hole.last + 1}"
+                f"&limit={PAGE}"
+            ),
+            newest_first=True,
+            by=Endpoint("okx", "publicGetMarketHistoryTrades"),
+        ),
     )
 
 
@@ -70,7 +92,7 @@ def okx_steps(body: bytes, name: str) -> Steps | None:
             if not one.contract and _type(name) != "SPOT":
                 raise RestError(f"{name} has no ctVal")
             contract = plain(one.contract) if one.contract else ""
-            return Steps(plain(one.tick), plain(one.lot), contract)
+            return Steps(plain(one.tick), plain(one.lot), contract, one.base, one.quote)
     return None
 
 

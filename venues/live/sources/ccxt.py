@@ -1,11 +1,9 @@
 """Exchanges that only ccxt knows, polled over REST: whole books, trades once each, tickers.
 
-What happened between two answers is not known: the rows are conflated. The library is typed here
-and nowhere else.
+What happened between two answers is not known: the rows are conflated.
 """
 
 import asyncio
-import importlib
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
@@ -16,7 +14,7 @@ import msgspec
 
 from venues.frames.ccxt import DEPTH
 from venues.live.errors import LiveError, RestError
-from venues.live.rest import TIMEOUT_S
+from venues.live.library import MISREAD, library, new_exchange
 from venues.live.session import SilenceError
 from venues.live.venue import LiveVenue, Outlet, Steps
 from venues.venue_classes import CCXT
@@ -31,8 +29,6 @@ OWN = {  # exchanges that have a session of their own, by ccxt's names
     "coinbaseexchange": "coinbase", "bitstamp": "bitstamp", "bybit": "bybit", "okx": "okx",
     "deribit": "deribit", "bitfinex": "bitfinex", "gemini": "gemini", "hyperliquid": "hyperliquid",
 }  # fmt: skip
-# What the library raises on answers that are not what it expects; beside its own errors.
-_MISREAD = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 _TICK_SIZE, _DECIMAL_PLACES = 4, 2  # how an exchange of the library writes its steps
 
 Answer = dict[str, Any]
@@ -88,28 +84,17 @@ def ccxt_venue(
     )
 
 
-def made(exchange: str) -> Exchange:
+def made(name: str) -> Exchange:
     """An exchange of the library. LiveError without the library, or such an exchange in it."""
-    library = _library(f"{CCXT}{exchange}")
-    if exchange not in library.exchanges:
+    known = library(f"{CCXT}{name}").exchanges
+    if name not in known:
         raise LiveError(
             "ccxt has no such exchange",
-            f"venue '{CCXT}{exchange}'",
-            f"It has {', '.join(each for each in library.exchanges if each not in OWN)}",
+            f"venue '{CCXT}{name}'",
+            f"It has {', '.join(each for each in known if each not in OWN)}",
         )
-    found: Exchange = getattr(library, exchange)({"timeout": int(TIMEOUT_S * 1e3)})
+    found: Exchange = new_exchange(name)
     return found
-
-
-def _library(venue: str) -> Any:
-    try:
-        return importlib.import_module("ccxt")
-    except ImportError as error:
-        raise LiveError(
-            "needs the library ccxt, which is not installed",
-            f"venue {venue!r}",
-            "Install it with the extra `live`: pip install 'trifecta[live]'",
-        ) from error
 
 
 class CcxtSource:
@@ -127,7 +112,7 @@ class CcxtSource:
 
     def __init__(self, venue: str, exchange: Exchange, *, poll_s: float, silent_s: float) -> None:
         self.address = venue
-        self._exchange, self._error = exchange, _library(venue).BaseError
+        self._exchange, self._error = exchange, library(venue).BaseError
         self._poll_s, self._silent_s = poll_s, silent_s
         self._tails: dict[str, _Tail] = {}
 
@@ -227,7 +212,7 @@ class CcxtSource:
             return method(*arguments)
         except self._error as error:
             raise RestError(f"{self.address}: {type(error).__name__}: {str(error)[:200]}") from None
-        except _MISREAD as error:
+        except MISREAD as error:
             raise RestError(
                 f"{self.address}: ccxt cannot read the answer: {error!r:.200}"
             ) from None
