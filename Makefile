@@ -2,7 +2,7 @@
 # Everything lives in .venv, which tools/setup creates and keeps equal to the locks.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test soak lint types docs lock clean ready ready-dev
+.PHONY: help run test soak gate lint types docs lock clean ready ready-dev
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -15,6 +15,9 @@ test: ready-dev ## run every test
 
 soak: ready-dev ## the long form: every recorded tape, every batch size, kills and faults
 	@TRIFECTA_KILLS=10 .venv/bin/python -m pytest -m "slow or not slow" --timeout 3600 tests/test_every_tape.py tests/test_every_batch.py tests/test_kill.py tests/test_kafka_cluster.py tests/test_worker_faults.py
+
+gate: ready-dev ## Great Expectations and the inline gate over every row of every recorded tape
+	@.venv/bin/python -m pytest -m slow -n 2 --timeout 3600 --durations 5 tests/test_expectations.py
 
 lint: ready-dev ## check format and lint
 	@.venv/bin/python -m ruff format --check .

@@ -11,8 +11,10 @@
     daily_qty = {"binance:BTCUSDT" = 250000}
     calendar_file = "macro.parquet"
 
-The environment says the same as TRIFECTA_DESK_CADENCE or TRIFECTA_DESK_SAFETY__LOSS_STREAK_MAX and
-wins over the file; an option of the command wins over both.
+A relative path in the file starts at the file's own folder, one in the environment at the working
+folder. The environment says the same as TRIFECTA_DESK_CADENCE or
+TRIFECTA_DESK_SAFETY__LOSS_STREAK_MAX and wins over the file; an option of the command wins over
+both.
 """
 
 import json
@@ -42,6 +44,7 @@ FILE = Path("trifecta.toml")
 PREFIX = "TRIFECTA_DESK_"
 _PLAIN = ("mode", "cadence", "balance", "usd_at_par", "operator")
 CADENCE = "cadence_ns"  # a lane's rule that is set as `cadence`
+_FILES = ("calendar_file", "fund_flows_file")  # of [features]
 
 
 def _overrides(rules: type[Any]) -> type[BaseModel]:
@@ -176,6 +179,15 @@ def _read(file: Path) -> dict[str, Any]:
     if not file.exists():
         raise SettingsError(f"{file}: there is no such file; name one that is there by --config")
     try:
-        return TomlConfigSettingsSource(_Config, file).toml_data
+        found = dict(TomlConfigSettingsSource(_Config, file).toml_data)
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{file}: not TOML: {error}") from error
+    features = found.get("features")
+    if isinstance(features, dict):
+        here = {
+            name: str(file.parent / features[name])  # an absolute one stays
+            for name in _FILES
+            if isinstance(features.get(name), str)
+        }
+        found["features"] = features | here
+    return found

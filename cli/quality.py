@@ -3,9 +3,9 @@
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,9 @@ from console.quality.great import Finding, GreatExpectations, suite_name
 from console.quality.page import write_index
 from console.quality.quarantined import quarantined_rows
 from console.quality.terminal import print_quality
+from console.quality.verdict import Demands, Judged, failures
 from flows.topic_feed import open_topic
-from schemas.reasons import Reason
+from schemas.reasons import Reason, reason_name
 from schemas.rows import U2, MarketRows
 from venues.feed import Feed
 from venues.tape import open_tapes
@@ -35,6 +36,7 @@ PAGE = "index.html"
 MINUTES = "completeness.parquet"
 DOCS = "data_docs"  # folder of the pages that Great Expectations makes
 FOLDER = RUNS / "quality"
+WIDE = 120  # characters where output is no terminal
 
 
 @dataclass(frozen=True)
@@ -45,16 +47,22 @@ class QualityRequest:
     deployment: str | None = None
     out: Path | None = None
     json: bool = False
+    demands: Demands = field(default_factory=Demands)
 
 
 def quality(request: QualityRequest) -> int:
-    """Judge, write the pages, and tell; the exit code: 0, or 1 where an expectation failed."""
+    """Judge, write the pages, and tell; the exit code: 0, or 1 where a demand is not met.
+
+    Refused if the place cannot be read, or holds no row that could be judged.
+    """
     with _opened(request) as opened:
         name, feed, missing = opened.name, opened.feed, opened.quarantined
         folder = _folder(request.out, name)
         engine, refused = GreatExpectations(name), Counter[str]()
         covered, crossed = completeness(feed, missing), 0
         n_rows = sum(source.rows for source in feed.description)
+        in_quarantine = Counter[str]() if missing is None else _reasons(missing.reason)
+        n_quarantined = in_quarantine.total()
         with RowProgress(talk(), n_rows, doing="judging") as progress:
             progress.moved(0)
             for part in slices(feed):
@@ -63,26 +71,32 @@ def quality(request: QualityRequest) -> int:
                 crossed += int(np.count_nonzero(part.seen.mark))
                 refused += _reasons(part.reason)
                 progress.moved(part.first + part.rows.seq.size)
-        pages = engine.write_docs(folder / DOCS)
         found, streams = engine.findings(), list(covered.streams())
+        if not found and not n_quarantined:
+            raise Refused(f"{name}: there is no row of a market in it, so nothing can be judged")
         minutes = completeness_table(streams, feed.table, feed.names)
         pq.write_table(minutes, folder / MINUTES)
-        told = _told(name, feed, found, refused, pages) | {
+        demanded = [] if feed.simulated else streams
+        judged = Judged(n_rows, refused.total(), n_quarantined, found, demanded)
+        told = _told(name, feed, judged, refused) | {
+            "failures": failures(judged, request.demands, feed.table, feed.names),
+            "demands": asdict(request.demands),
             "crossed_kept": crossed,
-            "quarantined": dict(sorted(_reasons(missing.reason).items()))
-            if missing is not None
-            else None,
+            "quarantined": None if missing is None else dict(sorted(in_quarantine.items())),
             "completeness": [in_figures(each, feed.table, feed.names) for each in streams],
+            "data_docs": str(engine.write_docs(folder / DOCS)),
             "minutes": str(folder / MINUTES),
             "page": str(folder / PAGE),
         }
+        told["passed"] = not told["failures"]
         text = json.dumps(told, indent=2) + "\n"
         (folder / RESULT_JSON).write_text(text, encoding="utf-8")
         write_index(told, folder, DOCS)
         if request.json:
             sys.stdout.write(text)
         else:
-            print_quality(Console(highlight=False), feed.names, found, told)
+            width = None if sys.stdout.isatty() else WIDE
+            print_quality(Console(highlight=False, width=width), found, told)
     return 0 if told["passed"] else DIFFERENT
 
 
@@ -135,20 +149,20 @@ def _judge(engine: GreatExpectations, part: Slice) -> None:
 def _reasons(reason: U2) -> Counter[str]:
     """How often each reason stands there, OK left out."""
     codes, counts = np.unique(reason[reason != Reason.OK], return_counts=True)
-    named = [Reason(int(code)).name for code in codes]
+    named = [reason_name(int(code)) for code in codes]
     return Counter(dict(zip(named, counts.tolist(), strict=True)))
 
 
-def _told(
-    name: str, feed: Feed, found: Sequence[Finding], refused: Counter[str], pages: Path
-) -> dict[str, Any]:
+def _told(name: str, feed: Feed, judged: Judged, refused: Counter[str]) -> dict[str, Any]:
     return {
         "name": name,
         "sources": feed.names,
-        "rows": sum(source.rows for source in feed.description),
-        "rows_refused": refused.total(),
+        "passed": False,
+        "failures": [],
+        "rows": judged.rows,
+        "rows_refused": judged.refused,
         "refused_by_reason": dict(refused),
-        "passed": all(each.unexpected == 0 for each in found),
+        "share_refused": judged.share_refused,
         "expectations": [
             {
                 "suite": suite_name(each.kind, each.group),
@@ -157,11 +171,13 @@ def _told(
                 "reason": _reason(each),
                 "rows": each.rows,
                 "unexpected": each.unexpected,
-                "first": [{"source": feed.names[source], "row": row} for source, row in each.first],
+                "first": [
+                    {"source": feed.names[one.source], "row": one.row, "values": one.values}
+                    for one in each.first
+                ],
             }
-            for each in found
+            for each in judged.findings
         ],
-        "data_docs": str(pages),
     }
 
 

@@ -8,6 +8,7 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from operators.market.completeness import Completeness, shortfall
 from schemas.instruments import Instrument, InstrumentArrays, InstrumentKind, InstrumentTable
 from schemas.kinds import NO_ID, Flag, Kind
 from schemas.rows import I8, MarketRows, empty, take
+from schemas.times import in_ns, is_moment
 
 COLUMNS = ("ts_ns", "venue", "symbol", "bid_px", "bid_sz", "ask_px", "ask_sz", "recv_ns")
 
@@ -61,8 +63,15 @@ def _read(path: Path) -> tuple[InstrumentTable, MarketRows, NDArray[np.bool_]]:
     venues, symbols = (pc.unique(table[name]).to_pylist() for name in ("venue", "symbol"))
     if len(venues) != 1 or len(symbols) != 1:
         raise ValueError(f"{path}: training reads one symbol per file, found {venues}, {symbols}")
-    ts_ns: I8 = table["ts_ns"].to_numpy()
-    log_ns: I8 = ts_ns if table["recv_ns"].null_count else table["recv_ns"].to_numpy()
+    for name in ("ts_ns", "recv_ns"):
+        type_ = schema.field(name).type
+        if not (is_moment(type_) or (name == "recv_ns" and pa.types.is_null(type_))):
+            raise ValueError(
+                f"{path}: {name} has the type {type_}; write it as int64 nanoseconds since 1970 "
+                "UTC, or as timestamps with a zone"
+            )
+    ts_ns: I8 = in_ns(table["ts_ns"]).to_numpy()
+    log_ns: I8 = ts_ns if table["recv_ns"].null_count else in_ns(table["recv_ns"]).to_numpy()
     bid, ask = table["bid_px"].to_numpy(), table["ask_px"].to_numpy()
     n = table.num_rows
     rows = empty(MarketRows, n)._replace(

@@ -4,17 +4,17 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import Enum
 from functools import cache
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from schemas.globex import Product, early_close, is_closed, pause
 from schemas.rows import I8
+from schemas.us_holidays import us_holidays
 
 NEW_YORK = ZoneInfo("America/New_York")
 SECOND_NS = 1_000_000_000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-YEARS = (1990, 2100)  # of the exchange's holidays; before and after, days are ordinary
 
 # Days on which the New York Stock Exchange was closed by decision, not by rule: attacks, storms,
 # and mourning for presidents.
@@ -42,8 +42,18 @@ class Calendar(Enum):
     ALWAYS = "always"
     FX = "Sunday 17:00 to Friday 17:00; closed 25 December and 1 January, from 17:00 the day before"
     GLOBEX = (
-        "Sunday 18:00 to Friday 17:00 without 17:00 to 18:00; closed 25 December, 1 January and "
-        "Good Friday, from 17:00 the day before"
+        "Equity index futures: Sunday 18:00 to Friday 17:00 without 17:00 to 18:00; closed on New "
+        "Year's Day, Good Friday and Christmas; early closes 13:00 on other holidays, 13:15 on the "
+        "days before Independence Day and Christmas and after Thanksgiving; see schemas/globex.py"
+    )
+    GLOBEX_FX = (
+        "FX futures: as GLOBEX, but 13:00 on other holidays only until 2021, and not before "
+        "Independence Day"
+    )
+    GLOBEX_METALS = (
+        "Metals: as GLOBEX, but 14:30 on other holidays (13:00 until 2021, on a Friday, on Labor "
+        "Day), 13:45 on the days before Christmas and after Thanksgiving, and not before "
+        "Independence Day"
     )
     US_EQUITIES = "09:30 to 16:00, early closes 13:00, on days of the New York Stock Exchange"
 
@@ -51,9 +61,16 @@ class Calendar(Enum):
 _HOURS = {
     Calendar.FX: _Hours(time(17), time(17), opens_the_day_before=True),
     Calendar.GLOBEX: _Hours(time(18), time(17), opens_the_day_before=True),
+    Calendar.GLOBEX_FX: _Hours(time(18), time(17), opens_the_day_before=True),
+    Calendar.GLOBEX_METALS: _Hours(time(18), time(17), opens_the_day_before=True),
     Calendar.US_EQUITIES: _Hours(time(9, 30), time(16)),
 }
 _EARLY = time(13)
+_PRODUCTS = {
+    Calendar.GLOBEX: Product.EQUITY_INDEX,
+    Calendar.GLOBEX_FX: Product.FX,
+    Calendar.GLOBEX_METALS: Product.METALS,
+}
 
 
 def open_spans(calendar: Calendar, from_ns: int, to_ns: int) -> tuple[I8, I8]:
@@ -66,39 +83,57 @@ def open_spans(calendar: Calendar, from_ns: int, to_ns: int) -> tuple[I8, I8]:
     """
     if calendar is Calendar.ALWAYS:
         return np.array([from_ns]), np.array([to_ns])
-    day, last = (
+    first, last = (
         (EPOCH + timedelta(seconds=at_ns // SECOND_NS)).astimezone(NEW_YORK).date()
         for at_ns in (from_ns, to_ns)
     )
-    begins: list[int] = []
-    ends: list[int] = []
-    while day <= last + timedelta(days=1):
-        hours = hours_of(calendar, day)
-        day += timedelta(days=1)
-        if hours is None:
-            continue
-        begin, end = max(hours[0], from_ns), min(hours[1], to_ns)
-        if begin >= end:
-            continue
-        if ends and ends[-1] == begin:
-            ends[-1] = end
-        else:
-            begins.append(begin)
-            ends.append(end)
-    return np.array(begins, np.int64), np.array(ends, np.int64)
+    years = range(first.year, (last + timedelta(days=1)).year + 1)  # a day may open the day before
+    found = [_year(calendar, year) for year in years]
+    begins, ends = (np.concatenate(e) for e in zip(*found, strict=True))
+    begins, ends = np.maximum(begins, from_ns), np.minimum(ends, to_ns)
+    begins, ends = begins[begins < ends], ends[begins < ends]
+    if not begins.size:
+        return begins, ends
+    apart = begins[1:] != ends[:-1]
+    return begins[np.append(True, apart)], ends[np.append(apart, True)]
 
 
 @cache
+def _year(calendar: Calendar, year: int) -> tuple[I8, I8]:
+    """Begins and ends of what the trading days of a year are open, ordered."""
+    day, spans = date(year, 1, 1), list[tuple[int, int]]()
+    while day.year == year:
+        hours = hours_of(calendar, day)
+        if hours is not None:
+            resting = _pause(calendar, day)
+            spans += (
+                [hours] if resting is None else [(hours[0], resting[0]), (resting[1], hours[1])]
+            )
+        day += timedelta(days=1)
+    begins, ends = np.array(spans, np.int64).reshape(-1, 2).T
+    return begins, ends
+
+
 def hours_of(calendar: Calendar, day: date) -> tuple[int, int] | None:
     """When the trading day of that date opens and closes, ns UTC; None if it does not."""
-    if day.weekday() >= 5 or day in _holidays(calendar):
+    if day.weekday() >= 5 or _is_closed(calendar, day):
         return None
     hours = _HOURS[calendar]
     closes = hours.closes
     if calendar is Calendar.US_EQUITIES and _closes_early(day):
         closes = _EARLY
+    elif calendar in _PRODUCTS:
+        closes = early_close(_PRODUCTS[calendar], day) or closes
     before = timedelta(days=1 if hours.opens_the_day_before else 0)
     return _at_ns(day - before, hours.opens), _at_ns(day, closes)
+
+
+def _pause(calendar: Calendar, day: date) -> tuple[int, int] | None:
+    """When an open day pauses, ns UTC."""
+    if calendar not in _PRODUCTS or early_close(_PRODUCTS[calendar], day) is not None:
+        return None
+    found = pause(_PRODUCTS[calendar], day)
+    return None if found is None else (_at_ns(day, found[0]), _at_ns(day, found[1]))
 
 
 def _at_ns(day: date, clock: time) -> int:
@@ -106,47 +141,21 @@ def _at_ns(day: date, clock: time) -> int:
     return round((moment - EPOCH).total_seconds()) * SECOND_NS
 
 
-@cache
-def _holidays(calendar: Calendar) -> frozenset[date]:
-    first, last = YEARS
+def _is_closed(calendar: Calendar, day: date) -> bool:
     if calendar is Calendar.FX:
-        return frozenset(date(year, *day) for year in range(first, last) for day in _FIXED)
-    found = _by_rule(calendar)
-    return found | _CLOSED_ONCE if calendar is Calendar.US_EQUITIES else found
+        return (day.month, day.day) in ((1, 1), (12, 25))
+    if calendar in _PRODUCTS:
+        return is_closed(_PRODUCTS[calendar], day)
+    return day in _stock_holidays()
 
 
-_FIXED = ((1, 1), (12, 25))
-
-
-def _by_rule(calendar: Calendar) -> frozenset[date]:
-    from pandas.tseries import holiday as rules  # pandas knows Easter and where holidays move
-
-    holidays: list[Any] = [rules.GoodFriday]
-    if calendar is Calendar.GLOBEX:
-        holidays += [rules.Holiday(str(day), month=day[0], day=day[1]) for day in _FIXED]
-    else:
-        holidays += [
-            # A New Year's Day on a Saturday is not moved to the Friday: that ends a year's books.
-            rules.Holiday("New Year", month=1, day=1, observance=rules.sunday_to_monday),
-            rules.Holiday(
-                "King", month=1, day=1, offset=rules.DateOffset(weekday=rules.MO(3)),
-                start_date="1998-01-01",
-            ),
-            rules.USPresidentsDay,
-            rules.USMemorialDay,
-            rules.Holiday(
-                "Juneteenth", month=6, day=19, observance=rules.nearest_workday,
-                start_date="2022-01-01",
-            ),
-            rules.Holiday("Independence", month=7, day=4, observance=rules.nearest_workday),
-            rules.USLaborDay,
-            rules.USThanksgivingDay,
-            rules.Holiday("Christmas", month=12, day=25, observance=rules.nearest_workday),
-        ]  # fmt: skip
-    first, last = (f"{year}-01-01" for year in YEARS)
-    return frozenset(
-        stamp.date() for one in holidays for stamp in one.dates(first, last) if stamp is not None
-    )
+@cache
+def _stock_holidays() -> frozenset[date]:
+    names = (
+        "new year", "king", "presidents", "good friday", "memorial", "juneteenth", "independence",
+        "labor", "thanksgiving", "christmas",
+    )  # fmt: skip
+    return frozenset().union(_CLOSED_ONCE, *(us_holidays(name) for name in names))
 
 
 def _closes_early(day: date) -> bool:

@@ -8,7 +8,7 @@ so that each row is judged on its own.
 
 import sys
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, IntEnum
 from functools import cache
 from typing import NamedTuple
 
@@ -80,12 +80,14 @@ class Expectation:
     high: float | int | None = None
     above: bool = False  # low itself fails
     below: bool = False  # high itself fails
-    values: tuple[int, ...] = ()
+    values: tuple[IntEnum, ...] = ()  # numbers that have names
     other: str = ""  # of AT_LEAST: the column that must not be above this one
 
     @property
     def words(self) -> str:
         """The expectation as a sentence; unique within its suite."""
+        if self.high == TIME_MAX_NS:
+            return f"{self.column} is before 2200"
         if self.check is Check.BETWEEN:
             left = right = ""
             if self.low is not None and self.low != -FLOAT_MAX:
@@ -94,7 +96,8 @@ class Expectation:
                 right = f" <{'' if self.below else '='} {self.high:g}"
             return f"{left}{self.column}{right}" if left or right else f"{self.column} is finite"
         if self.check is Check.IN_SET:
-            return f"{self.column} in {', '.join(str(value) for value in self.values)}"
+            *others, last = (value.name for value in self.values)
+            return f"{self.column} is {', '.join(others)}{' or ' * bool(others)}{last}"
         if self.check is Check.AT_LEAST:
             return f"{self.column} >= {self.other}"
         return f"{self.column} {self.check.value}"
@@ -181,8 +184,8 @@ _NOT_BELOW = {  # kind: column, the column that must not be above it, and what i
     ),
 }
 _SIDES = {
-    Kind.TRADE: tuple(int(side) for side in Side),
-    Kind.BOOK: (int(Side.SELL), int(Side.BUY)),
+    Kind.TRADE: tuple(Side),
+    Kind.BOOK: (Side.SELL, Side.BUY),
 }
 KINDS = tuple(_OF_CLASS[MarketClass.PLAIN])  # rows of any other kind are our own, and pass
 
@@ -215,10 +218,10 @@ def suite(kind: Kind, group: MarketClass) -> tuple[Expectation, ...]:
     given = {name: value for name, value in values.items() if value.null is not Null.ALWAYS}
     return (
         *_typed(),
-        Expectation("reason", Check.IN_SET, None, values=(int(Reason.OK),)),
+        Expectation("reason", Check.IN_SET, None, values=(Reason.OK,)),
         Expectation(
             "instrument_kind", Check.IN_SET, Reason.UNKNOWN_SYMBOL,
-            values=tuple(int(known) for known in InstrumentKind),
+            values=tuple(InstrumentKind),
         ),
         *_timed(),
         *_needed(values),
@@ -314,9 +317,5 @@ def _sided(kind: Kind) -> list[Expectation]:
 
 def _whole(kind: Kind) -> list[Expectation]:
     """A book takes whole messages: what follows a refused row of one is refused as well."""
-    good = (int(Reason.OK),)
-    return (
-        [Expectation("message_reason", Check.IN_SET, None, values=good)]
-        if kind is Kind.BOOK
-        else []
-    )
+    whole = Expectation("message_reason", Check.IN_SET, None, values=(Reason.OK,))
+    return [whole] if kind is Kind.BOOK else []

@@ -42,6 +42,7 @@ _TICKS = {
 }  # fmt: skip
 METALS = frozenset({"XAG", "XAU", "XPD", "XPT"})
 _FX = frozenset({"fxcm", "mt5", "oanda"})
+_FUTURES = frozenset({"cme", "comex"})
 _FX_WHY = (
     "a broker's quotes pause for minutes at night; bid and ask change one after the other, so "
     "they may cross"
@@ -49,7 +50,7 @@ _FX_WHY = (
 
 SORTS = (
     Sort(
-        "metals at FX brokers", _FX, Calendar.GLOBEX,
+        "metals at FX brokers", _FX, Calendar.GLOBEX_METALS,
         {**_TICKS, Kind.QUOTE: 5 * MINUTE_S}, may_cross=True, why=_FX_WHY, of_symbols=METALS,
     ),
     Sort(
@@ -57,9 +58,13 @@ SORTS = (
         {**_TICKS, Kind.QUOTE: 5 * MINUTE_S}, may_cross=True, why=_FX_WHY,
     ),
     Sort(
-        "exchange futures", frozenset({"cme", "comex"}), Calendar.GLOBEX,
-        _TICKS,
+        "metal futures", _FUTURES, Calendar.GLOBEX_METALS, _TICKS, of_symbols=METALS,
     ),
+    Sort(
+        "FX futures", _FUTURES, Calendar.GLOBEX_FX, _TICKS,
+        of_symbols=frozenset({"AUD", "CAD", "CHF", "EUR", "GBP", "JPY", "NZD"}),
+    ),
+    Sort("equity index futures", _FUTURES, Calendar.GLOBEX, _TICKS),
     Sort(
         "consolidated US quotes", frozenset({"US_NBBO"}), Calendar.US_EQUITIES, _TICKS,
         may_cross=True, why="the best bid and the best ask are of different exchanges",

@@ -79,3 +79,12 @@ class Reason(IntEnum):
     HOLD_EXPIRED = 206, "the longest holding time was over"
     SPREAD_CONVERGED = 207, "the spread between the venues came back"
     LEG_FAILED = 208, "the other leg was rejected"
+
+
+def reason_name(number: int) -> str:
+    """The name of a reason; a number that none has is itself, as of a log that somebody else wrote.
+
+    >>> reason_name(4), reason_name(48)
+    ('CROSSED_QUOTE', '48')
+    """
+    return Reason(number).name if number in Reason.__members__.values() else str(number)

@@ -1,6 +1,7 @@
 """When markets are open: known days of each calendar, and spans that fit together."""
 
 from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from schemas.calendars import SECOND_NS, Calendar, hours_of, open_spans
 from schemas.instruments import InstrumentTable
 from schemas.kinds import Kind
 from schemas.markets import OTHERS, SORTS, sort_of
+from tests.globex_days import CLOSED, GLOBEX_DAYS, NORMAL, OTHERWISE
 from venues.venue_classes import VENUES, instrument, terms
 
 
@@ -37,8 +39,24 @@ CASES: list[tuple[str, Calendar, str, str, list[str]]] = [
      ["2014-03-07 20:00 to 03-07 22:00", "2014-03-09 21:00 to 03-10 00:00"]),
     ("FX at Christmas",                    Calendar.FX, "2014-12-24", "2014-12-26T12:00",
      ["2014-12-24 00:00 to 12-24 22:00", "2014-12-25 22:00 to 12-26 12:00"]),
-    ("futures rest an hour a day",         Calendar.GLOBEX, "2014-05-07T12:00", "2014-05-08T12:00",
-     ["2014-05-07 12:00 to 05-07 21:00", "2014-05-07 22:00 to 05-08 12:00"]),
+    ("futures rest an hour a day",         Calendar.GLOBEX, "2023-05-09T12:00", "2023-05-10T12:00",
+     ["2023-05-09 12:00 to 05-09 21:00", "2023-05-09 22:00 to 05-10 12:00"]),
+    ("equity indices paused until 2021",   Calendar.GLOBEX, "2014-05-07T12:00", "2014-05-08T12:00",
+     ["2014-05-07 12:00 to 05-07 20:15", "2014-05-07 20:30 to 05-07 21:00",
+      "2014-05-07 22:00 to 05-08 12:00"]),
+    ("a holiday ends at noon in Chicago",  Calendar.GLOBEX, "2024-01-15T12:00", "2024-01-16T12:00",
+     ["2024-01-15 12:00 to 01-15 18:00", "2024-01-15 23:00 to 01-16 12:00"]),
+    ("which FX trades through",            Calendar.GLOBEX_FX, "2024-01-15T12:00",
+     "2024-01-16T00:00",
+     ["2024-01-15 12:00 to 01-15 22:00", "2024-01-15 23:00 to 01-16 00:00"]),
+    ("and metals until half past one",     Calendar.GLOBEX_METALS, "2024-01-15T12:00",
+     "2024-01-16T00:00",
+     ["2024-01-15 12:00 to 01-15 19:30", "2024-01-15 23:00 to 01-16 00:00"]),
+    ("futures, Christmas on a Saturday",   Calendar.GLOBEX, "2021-12-23T20:00",
+     "2021-12-27T01:00",
+     ["2021-12-23 20:00 to 12-23 22:00", "2021-12-26 23:00 to 12-27 01:00"]),
+    ("the labour report on Good Friday",   Calendar.GLOBEX, "2023-04-07T12:00", "2023-04-09T23:00",
+     ["2023-04-07 12:00 to 04-07 13:15", "2023-04-09 22:00 to 04-09 23:00"]),
     ("futures after Christmas Day",        Calendar.GLOBEX, "2023-12-25", "2023-12-26T01:00",
      ["2023-12-25 23:00 to 12-26 01:00"]),
     ("equities, two days",                 Calendar.US_EQUITIES, "2013-10-07", "2013-10-09",
@@ -97,7 +115,15 @@ def test_every_venue_has_a_sort_and_every_kind_a_budget() -> None:
     for venue, of in VENUES.items():  # what is no crypto market closes, or is polled
         crypto = of.what.startswith(("crypto", "simulated")) and venue != "binance"
         assert (sort_of(venue, "BTC") is OTHERS) == crypto, venue
-    assert sort_of("oanda", "XAU").calendar is Calendar.GLOBEX
+    assert sort_of("oanda", "XAU").calendar is Calendar.GLOBEX_METALS
+    for name, calendar in (
+        ("ESH4", Calendar.GLOBEX),
+        ("6EH4", Calendar.GLOBEX_FX),
+        ("GC201312", Calendar.GLOBEX_METALS),
+    ):
+        found = terms("cme", name)
+        assert found
+        assert sort_of("cme", found.base).calendar is calendar
     assert sort_of("oanda", "EUR").calendar is Calendar.FX
 
 
@@ -112,3 +138,27 @@ def test_the_table_says_whose_quotes_may_cross() -> None:
                        has_quotes=True, clock_offset_ns=0)
         )  # fmt: skip
     assert InstrumentTable(1, "USD", tuple(made)).arrays().may_cross.tolist() == [1, 0, 1]
+
+
+@pytest.mark.parametrize("name", GLOBEX_DAYS)
+def test_futures_close_as_an_independent_list_says(name: str) -> None:
+    told = {
+        f"{year}-{day}": when
+        for year, text in GLOBEX_DAYS[name].items()
+        for day, when in (each.split() for each in text.split(", "))
+    }
+    told |= {day: ours for day, (ours, _) in OTHERWISE[name].items()}
+    first, last = min(GLOBEX_DAYS[name]), max(GLOBEX_DAYS[name])
+    days = (date(first, 1, 1) + timedelta(days=k) for k in range(366 * (last - first + 1)))
+    weekdays = [day for day in days if day.year <= last and day.weekday() < 5]
+    found = {str(day): chicago_close(Calendar[name], day) for day in weekdays}
+    assert {day: when for day, when in found.items() if when != NORMAL} == {
+        day: when for day, when in told.items() if day < f"{last + 1}" and day > f"{first}"
+    }
+
+
+def chicago_close(calendar: Calendar, day: date) -> str:
+    hours = hours_of(calendar, day)
+    if hours is None:
+        return CLOSED
+    return f"{datetime.fromtimestamp(hours[1] // SECOND_NS, ZoneInfo('America/Chicago')):%H:%M}"

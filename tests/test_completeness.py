@@ -54,9 +54,14 @@ def streams(
 
 def minutes(stream: Stream) -> dict[int, tuple[float, float]]:
     """Minute of the case to session and covered seconds."""
+    return each_minute(stream, ORIGIN_NS)
+
+
+def each_minute(stream: Stream, origin_ns: int) -> dict[int, tuple[float, float]]:
     return {
-        int((m - ORIGIN_NS) // MINUTE_NS): (s / SECOND_NS, c / SECOND_NS)
-        for m, s, c in zip(*stream.minutes, strict=True)
+        int((m - origin_ns) // MINUTE_NS) + k: (s / SECOND_NS, c / SECOND_NS)
+        for m, n, s, c in zip(*stream.minutes, strict=True)
+        for k in range(n)
     }
 
 
@@ -120,9 +125,7 @@ def test_a_session_is_what_the_calendar_leaves_of_it() -> None:
     for row in rows:
         row["ts_recv_ns"] = row["ts_event_ns"] = row["ts_recv_ns"] - ORIGIN_NS + FRIDAY_NS
     (stream,) = streams(*rows)
-    found = {(m - FRIDAY_NS) // MINUTE_NS: (s / SECOND_NS, c / SECOND_NS)
-             for m, s, c in zip(*stream.minutes, strict=True)}  # fmt: skip
-    assert found == {0: (60, 60), 2881: (10, 0)}
+    assert each_minute(stream, FRIDAY_NS) == {0: (60, 60), 2881: (10, 0)}
     assert (stream.session_ns, stream.covered_ns) == (70 * SECOND_NS, 60 * SECOND_NS)
 
 
@@ -181,9 +184,10 @@ def test_minutes_below_a_threshold() -> None:
     rows = [r for bad, good in ends for r in (at(bad, **BAD), at(good))]
     (stream,) = streams(at(0), *rows)
     assert minutes(stream) == {0: (60, 59.7), 1: (60, 58.8), 2: (60, 53)}
-    below = [(stream.below(x) - ORIGIN_NS) // MINUTE_NS
-             for x in (COMPLETE_FOR_TRAINING, COMPLETE_FOR_BACKTEST)]  # fmt: skip
-    assert [each.tolist() for each in below] == [[1, 2], [2]]
+    below = [stream.below(x) for x in (COMPLETE_FOR_TRAINING, COMPLETE_FOR_BACKTEST)]
+    found = [((each.first(5) - ORIGIN_NS) // MINUTE_NS).tolist() for each in below]
+    assert found == [[1, 2], [2]]
+    assert [each.total for each in below] == [2, 1]
     assert stream.completeness == pytest.approx(1 - (0.3 + 1.2 + 6 + 1) / 180)
 
 
@@ -211,3 +215,47 @@ def test_against_counting_every_millisecond() -> None:
     for minute, (session_s, covered_s) in minutes(stream).items():
         part = covered[minute * 60_000 : (minute + 1) * 60_000]
         assert (session_s, covered_s) == (part.size / 1000, np.count_nonzero(part) / 1000)
+
+
+YEAR_S = 365 * 86_400
+# fmt: off
+FAR: list[tuple[str, int, int]] = [  # seconds of two rows, and the entries that their minutes need
+    ("1970, then now",             -ORIGIN_NS // SECOND_NS,                   0),
+    ("now, then 2116",             0,                 (2**62 - ORIGIN_NS) // SECOND_NS),
+    ("1970, then 2199",            -ORIGIN_NS // SECOND_NS,   175 * YEAR_S),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("what", "first_s", "last_s"), FAR, ids=[case[0] for case in FAR])
+@pytest.mark.parametrize("market", [BTC, EUR], ids=["crypto", "fx"])
+def test_a_false_time_costs_no_minutes(
+    what: str, first_s: int, last_s: int, market: tuple[int, int]
+) -> None:
+    """Minutes that are alike are one entry: of a century there are not 50 million."""
+    (stream,) = streams(*(at(s, at=market) for s in (first_s, first_s + 30, last_s)))
+    closings = 2 * 52 * 240 if market is EUR else 0
+    assert stream.minutes.n.size < 10 + closings
+    assert stream.minutes.total > 15_000_000
+    assert stream.minutes.session_ns @ stream.minutes.n == stream.session_ns
+    assert stream.minutes.covered_ns @ stream.minutes.n == stream.covered_ns < 400 * SECOND_NS
+    if market is BTC:
+        assert stream.below(0.95).total == stream.minutes.total - 1
+
+
+@pytest.mark.parametrize("market", [BTC, EUR], ids=["crypto", "fx"])
+def test_trades_of_a_false_time_leave_their_feed_silent(market: tuple[int, int]) -> None:
+    first_s = -ORIGIN_NS // SECOND_NS + 7 * 86_400  # no holiday
+    (stream,) = streams(at(first_s, at=market, **TRADE), at(0, at=market, **TRADE))
+    assert stream.covered_ns == 600 * SECOND_NS
+
+
+def test_like_minutes_are_one_entry() -> None:
+    (stream,) = streams(*(at(s) for s in range(0, 241, 60)), at(1000), at(1060))
+    assert (stream.minutes.minute_ns - ORIGIN_NS).tolist() == [
+        m * MINUTE_NS for m in (0, 5, 16, 17)
+    ]
+    assert stream.minutes.n.tolist() == [5, 11, 1, 1]
+    assert (stream.minutes.covered_ns // SECOND_NS).tolist() == [60, 0, 20, 40]
+    begins = (stream.minutes.first(7) - ORIGIN_NS) // MINUTE_NS
+    assert begins.tolist() == list(range(7))

@@ -92,6 +92,37 @@ def test_the_environment_names_a_file_too(tmp_path: Path, monkeypatch: pytest.Mo
     assert happenings[0] == [RELEASE, 3]
 
 
+@pytest.mark.parametrize("as_default", [False, True], ids=["named", "trifecta.toml"])
+def test_a_relative_path_starts_at_the_file_that_names_it(
+    as_default: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, elsewhere = tmp_path / "desk", tmp_path / "elsewhere"
+    (folder / "data").mkdir(parents=True)
+    elsewhere.mkdir()
+    fund_flows(folder)
+    calendar(folder / "data")
+    lines = 'calendar_file = "data/calendar.parquet"', 'fund_flows_file = "flows.csv"'
+    file = desk(folder, *lines)
+    monkeypatch.chdir(folder if as_default else elsewhere)
+    if as_default:
+        file.rename("trifecta.toml")
+    settings = settings_of(None if as_default else file, {})
+    assert settings.features["happenings"][0] == [RELEASE, 3]
+    assert settings.features["fund_flows"] == [["BTC", FLOW_KNOWN, -2.5e6]]
+
+
+def test_a_relative_path_of_the_environment_starts_at_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, elsewhere = tmp_path / "desk", tmp_path / "elsewhere"
+    folder.mkdir()
+    elsewhere.mkdir()
+    calendar(elsewhere)
+    monkeypatch.chdir(elsewhere)
+    monkeypatch.setenv("TRIFECTA_DESK_FEATURES__CALENDAR_FILE", "calendar.parquet")
+    assert settings_of(desk(folder), {}).features["happenings"][0] == [RELEASE, 3]
+
+
 @pytest.mark.parametrize("key", ["calendar_file", "fund_flows_file"])
 def test_a_missing_file_is_named(key: str, tmp_path: Path) -> None:
     gone = tmp_path / "gone.parquet"

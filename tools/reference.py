@@ -163,9 +163,9 @@ def tapes_page() -> str:
         "# Tapes",
         "",
         "Parquet files that `trifecta run --tape` reads, told by their columns; other columns are",
-        "ignored. Times are nanoseconds since 1970 UTC, `side` is +1, 0 or -1. Decisions need",
-        "quotes or trades; the other layouts enter the log beside them. A row without a price or",
-        "time goes to quarantine.",
+        "ignored. A time is int64, nanoseconds since 1970 UTC, or a timestamp of any unit with a",
+        "zone; `side` is +1, 0 or -1. Decisions need quotes or trades; the other layouts enter the",
+        "log beside them. A row without a price or time goes to quarantine.",
     ]
     for layout in LAYOUTS:
         lines += _layout(layout)

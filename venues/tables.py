@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.csv as csv
 import pyarrow.parquet as pq
 
+from schemas.times import in_ns, is_moment
 from venues.tape.errors import TapeError
 
 
@@ -59,12 +60,10 @@ def times_ns(table: pa.Table, name: str, path: Path) -> list[int]:
     Whole numbers are that already; timestamps must have a zone. TapeError otherwise.
     """
     type_ = table.schema.field(name).type
-    if pa.types.is_timestamp(type_) and type_.tz is not None:
-        utc = table[name].cast(pa.timestamp("ns", "UTC")).cast(pa.int64())
-        table = table.set_column(table.schema.get_field_index(name), name, utc)
-    elif not pa.types.is_integer(type_):
+    if not (is_moment(type_) or pa.types.is_integer(type_)):
         raise TapeError(
             f"the column {name} has the type {type_}, which is no time in UTC", str(path),
             "Write nanoseconds since 1970, or ISO 8601 with a zone as in 2024-01-05T13:30:00Z",
         )  # fmt: skip
+    table = table.set_column(table.schema.get_field_index(name), name, in_ns(table[name]))
     return [int(str(value)) for value in values(table, name, path)]

@@ -63,6 +63,13 @@ _PRODUCTS = {  # root: base, base units of one contract
     "NQ": ("NQ", "20"),
     "GC": ("XAU", "100"),
     "SI": ("XAG", "5000"),
+    "6A": ("AUD", "100000"),
+    "6B": ("GBP", "62500"),
+    "6C": ("CAD", "100000"),
+    "6E": ("EUR", "125000"),
+    "6J": ("JPY", "12500000"),
+    "6N": ("NZD", "100000"),
+    "6S": ("CHF", "125000"),
 }
 
 
@@ -213,7 +220,7 @@ def _equity(name: str) -> Terms | None:
 
 def _futures(name: str) -> Terms | None:
     """ESH4 (month letter and year) or GC201312 (year and month)."""
-    found = re.fullmatch(rf"([A-Z]{{2}})([{_MONTHS}]\d{{1,2}}|\d{{6}})", name)
+    found = re.fullmatch(rf"([A-Z0-9]{{2}})([{_MONTHS}]\d{{1,2}}|\d{{6}})", name)
     if not found or found[1] not in _PRODUCTS:
         return None
     base, size = _PRODUCTS[found[1]]

@@ -57,8 +57,9 @@ def book(
 
 
 @app.command(
-    epilog="Exit codes: 0 every expectation is met; 1 one is not, its first rows are told; 2 "
-    "refused."
+    epilog="Exit codes: 0 no more rows are refused, or in quarantine, than --refused allows, and "
+    "every stream is as complete as --completeness demands; 1 that is not so, and it is said what "
+    "is not; 2 nothing could be judged, the reason is on stderr."
 )
 def quality(
     place: Annotated[
@@ -74,16 +75,32 @@ def quality(
         Path | None,
         typer.Option(metavar="DIR", help="Of the pages; runs/quality/NAME-TIME if not given."),
     ] = None,
+    completeness: Annotated[
+        float | None,
+        typer.Option(metavar="SHARE", help="Least covered share of each stream; 0.95."),
+    ] = None,
+    refused: Annotated[
+        float,
+        typer.Option(
+            metavar="SHARE",
+            min=0.0,
+            max=1.0,
+            help="Share of the rows that may be refused, or be in quarantine.",
+        ),
+    ] = 0.0,
     json: Json = False,
 ) -> None:
     """Run Great Expectations over a tape or over what a log holds, and write its Data Docs."""
     from cli.errors import told
 
     with told():
+        from cli.complete import least_of
         from cli.quality import QualityRequest
         from cli.quality import quality as judge
+        from console.quality.verdict import Demands
 
-        code = judge(QualityRequest(place, deployment, out, json))
+        demands = Demands(least_of(completeness, allow_incomplete=False), refused)
+        code = judge(QualityRequest(place, deployment, out, json, demands))
     raise typer.Exit(code)
 
 

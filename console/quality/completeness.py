@@ -1,11 +1,13 @@
 """How complete a feed is, stream by stream and minute by minute."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from console.report.words import percent
 from operators.market.completeness import SECOND_NS, Completeness, Stream
 from operators.market.gate import Gate
 from schemas.expectations import COMPLETE_FOR_BACKTEST, COMPLETE_FOR_TRAINING
@@ -37,7 +39,10 @@ def completeness(feed: Feed, refused: MarketRows | None = None) -> Completeness:
 
 
 def completeness_table(streams: list[Stream], table: InstrumentTable, names: list[str]) -> pa.Table:
-    """One row per stream and minute, for a Parquet file."""
+    """One row per stream and run of minutes that are alike, for a Parquet file.
+
+    `session_ns` and `covered_ns` are those of each of the `minutes` from `minute_ns` on.
+    """
     sizes = [each.minutes.minute_ns.size for each in streams]
 
     def column(values: list[str]) -> pa.Array:
@@ -54,6 +59,7 @@ def completeness_table(streams: list[Stream], table: InstrumentTable, names: lis
             "instrument": column([table.instruments[each.instrument].id for each in streams]),
             "kind": column([each.kind.name for each in streams]),
             "minute_ns": joined("minute_ns"),
+            "minutes": joined("n"),
             "session_ns": joined("session_ns"),
             "covered_ns": joined("covered_ns"),
         }
@@ -68,11 +74,16 @@ def in_figures(stream: Stream, table: InstrumentTable, names: list[str]) -> Mapp
         "source": names[stream.source],
         "instrument": table.instruments[stream.instrument].id,
         "kind": stream.kind.name,
-        "minutes": stream.minutes.minute_ns.size,
+        "minutes": stream.minutes.total,
         "session_s": stream.session_ns / SECOND_NS,
         "covered_s": stream.covered_ns / SECOND_NS,
         "completeness": None if np.isnan(share) else share,
-        "minutes_below_training": training.size,
-        "minutes_below_backtest": stream.below(COMPLETE_FOR_BACKTEST).size,
-        "first_below_training_ns": training[:FIRST].tolist(),
+        "minutes_below_training": training.total,
+        "minutes_below_backtest": stream.below(COMPLETE_FOR_BACKTEST).total,
+        "first_below_training_ns": training.first(FIRST).tolist(),
     }
+
+
+def rounded_down(share: float | None) -> str:
+    """A completeness in percent, for people: 100 % lacks nothing."""
+    return percent(None if share is None else math.floor(share * 10_000) / 10_000)

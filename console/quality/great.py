@@ -1,27 +1,57 @@
 """Great Expectations over recorded rows: the declared suites, their results, its Data Docs."""
 
 import logging
+import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import pandas as pd
 
 from console.quality.frames import POSITION
 from schemas.expectations import Check, Expectation, MarketClass, suite
 from schemas.kinds import Kind
+from schemas.reasons import Reason, reason_name
 
 FIRST = 5  # positions of failing rows that are told
 INDEX = [POSITION, "source", "source_row"]  # what a failing row is called in the Data Docs
 SITE = "trifecta"
+REASONS = ("reason", "message_reason")  # columns that hold one
+# The pages load their styles and signs from the web; these come first, so that they can be read
+# where there is none, and give way to those that do come.
+STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; margin: 1rem 2rem; color: #1a1a1a; background: #fff }
+table { border-collapse: collapse }
+th, td { text-align: left; vertical-align: top; padding: 0.2rem 1rem 0.2rem 0 }
+td { border-bottom: 1px solid #ddd }
+.fa-check-circle::before { content: "\\2713"; color: #1b7f3b; font-style: normal }
+.fa-times::before { content: "\\2717"; color: #b00020; font-style: normal }
+"""
+# Of rows, the numbers below those of decisions.
+LEGEND = "what its number says: " + ", ".join(
+    f"{reason.value} {reason.name}" for reason in Reason if Reason.OK < reason < Reason.WARMING_UP
+)
 LINE = "line"  # of a suite: what a result says it belongs to
 _OF = {
     MarketClass.PLAIN: "",
-    MarketClass.EVENT: " of events",
-    MarketClass.OPTION: " of options",
-    MarketClass.LOOSE: " of loose markets",
+    MarketClass.EVENT: " of an event contract",
+    MarketClass.OPTION: " of an option",
+    MarketClass.LOOSE: " where quotes may cross",
 }
+
+
+Value = float | int | str | None
+
+
+class Failing(NamedTuple):
+    """A row that fails an expectation."""
+
+    source: int
+    row: int  # of the source
+    values: dict[str, Value]  # of the columns that are judged: reasons by name, null as None
 
 
 @dataclass
@@ -33,7 +63,7 @@ class Finding:
     expectation: Expectation
     rows: int = 0  # evaluated: rows with a null where that passes are not
     unexpected: int = 0
-    first: list[tuple[int, int]] = field(default_factory=list)  # (source, source_row)
+    first: list[Failing] = field(default_factory=list)
 
 
 class GreatExpectations:
@@ -80,7 +110,7 @@ class GreatExpectations:
             finding.unexpected += result["unexpected_count"]
             room = FIRST - len(finding.first)
             finding.first += [
-                (int(row["source"]), int(row["source_row"]))
+                _failing(finding.expectation, row)
                 for row in result.get("partial_unexpected_index_list", [])[:room]
             ]
 
@@ -103,6 +133,9 @@ class GreatExpectations:
             },
         )
         self._context.build_data_docs([SITE])
+        for page in folder.rglob("*.html"):
+            text = page.read_text(encoding="utf-8")
+            page.write_text(text.replace("<head>", f"<head><style>{STYLE}</style>", 1), "utf-8")
         return folder / "index.html"
 
     def _definition(self, kind: Kind, group: MarketClass) -> Any:
@@ -143,18 +176,20 @@ def gx_expectation(declared: Expectation, line: int) -> Any:
     import great_expectations.expectations as library
 
     gxe: Any = library  # which does not say what it exports
-    reason = "the column says it" if declared.reason is None else declared.reason.name
+    reason = LEGEND if declared.reason is None else declared.reason.name
     plain: dict[str, Any] = {
         "column": declared.column,
         "meta": {LINE: line, "reason": reason},
-        "notes": f"{declared.words}: {reason}",
+        "description": f"{declared.words}, else {reason}",  # shown in the Data Docs
     }
     if declared.check is Check.NOT_NULL:
         return gxe.ExpectColumnValuesToNotBeNull(**plain)
     if declared.check is Check.NULL:
         return gxe.ExpectColumnValuesToBeNull(**plain)
     if declared.check is Check.IN_SET:
-        return gxe.ExpectColumnValuesToBeInSet(**plain, value_set=list(declared.values))
+        return gxe.ExpectColumnValuesToBeInSet(
+            **plain, value_set=[int(value) for value in declared.values]
+        )
     if declared.check is Check.BETWEEN:
         return gxe.ExpectColumnValuesToBeBetween(
             **plain, min_value=declared.low, max_value=declared.high, strict_min=declared.above,
@@ -165,6 +200,22 @@ def gx_expectation(declared: Expectation, line: int) -> Any:
         **plain, column_A=column, column_B=declared.other, or_equal=True,
         ignore_row_if="either_value_is_missing",
     )  # fmt: skip
+
+
+def _failing(expectation: Expectation, row: Mapping[str, Any]) -> Failing:
+    names = [expectation.column, expectation.other] if expectation.other else [expectation.column]
+    values = {name: _value(name, row[name]) for name in names}
+    return Failing(int(row["source"]), int(row["source_row"]), values)
+
+
+def _value(column: str, value: Any) -> Value:
+    if pd.isna(value):
+        return None if value is pd.NA else "nan"
+    if column in REASONS:
+        return reason_name(int(value))
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)  # JSON has no infinity
+    return float(value) if isinstance(value, float) else int(value)
 
 
 def _results(found: Any) -> list[tuple[int, Mapping[str, Any]]]:

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from console.report.words import percent
+from console.quality.completeness import rounded_down
+from console.quality.places import places
 from schemas.expectations import COMPLETE_FOR_BACKTEST, COMPLETE_FOR_TRAINING
 
 STYLE = """
@@ -16,10 +17,10 @@ table { border-collapse: collapse; width: 100%; margin: 0.5rem 0 2rem }
 th, td { text-align: left; padding: 0.2rem 1rem 0.2rem 0; border-bottom: 1px solid #ddd }
 td:first-child { white-space: nowrap }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap }
-tr.bad td { color: #b00020; font-weight: 600 }
+tr.bad td, p.bad { color: #b00020; font-weight: 600 }
 @media (prefers-color-scheme: dark) {
   body { color: #e6e6e6; background: #161616 } th, td { border-color: #3a3a3a }
-  a { color: #8ab4f8 } tr.bad td { color: #ff8a80 }
+  a { color: #8ab4f8 } tr.bad td, p.bad { color: #ff8a80 }
 }
 """
 
@@ -30,6 +31,7 @@ def write_index(told: Mapping[str, Any], folder: Path, docs: str) -> None:
     name = escape(told["name"])
     parts = [
         f"<h1>Quality of {name}: {verdict.lower()}</h1>",
+        *(f'<p class="bad">{escape(why)}.</p>' for why in told["failures"]),
         f"<p>{told['rows_refused']:,} of {told['rows']:,} rows would be refused"
         f"{_counts(told['refused_by_reason'])}.</p>",
     ]
@@ -41,6 +43,7 @@ def write_index(told: Mapping[str, Any], folder: Path, docs: str) -> None:
     several = len(told["sources"]) > 1
     for suite in dict.fromkeys(each["suite"] for each in told["expectations"]):
         lines = [each for each in told["expectations"] if each["suite"] == suite]
+        lines.sort(key=lambda each: each["unexpected"] == 0)  # what failed comes first
         parts.append(f"<h2>Expectations of a {escape(suite)}</h2>")
         of_suite = "expectation", "reason", "rows", "unexpected", "first rows"
         parts.append(_table(of_suite, (_expectation(each, several) for each in lines)))
@@ -55,7 +58,10 @@ def write_index(told: Mapping[str, Any], folder: Path, docs: str) -> None:
         f'<li><a href="{quote(page.as_posix())}">{escape(_title(page, docs))}</a></li>'
         for page in pages
     )
-    parts.append(f"<h2>Data Docs</h2><p>They load their styles from the web.</p><ul>{links}</ul>")
+    parts.append(
+        "<h2>Data Docs</h2><p>Made by Great Expectations; they load their styles from the web, and "
+        f"are plain without it.</p><ul>{links}</ul>"
+    )
     Path(told["page"]).write_text(
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Quality of {name}</title>'
         f"<style>{STYLE}</style>{''.join(parts)}</html>\n",
@@ -64,9 +70,7 @@ def write_index(told: Mapping[str, Any], folder: Path, docs: str) -> None:
 
 
 def _expectation(each: Mapping[str, Any], several: bool) -> tuple[bool, list[str]]:
-    first = ", ".join(
-        f"{row['source']}: {row['row']}" if several else str(row["row"]) for row in each["first"]
-    )
+    first = places(each["first"], several=several)
     reason = each["reason"] or "in the column"
     cells = each["expectation"], reason, f"{each['rows']:,}", f"{each['unexpected']:,}", first
     return each["unexpected"] > 0, list(cells)
@@ -76,7 +80,7 @@ def _stream(each: Mapping[str, Any]) -> tuple[bool, list[str]]:
     cells = (
         f"{each['instrument']} {each['kind'].lower()} of {each['source']}",
         f"{each['minutes']:,}",
-        percent(each["completeness"]),
+        rounded_down(each["completeness"]),
         f"{each['minutes_below_training']:,}",
         f"{each['minutes_below_backtest']:,}",
     )

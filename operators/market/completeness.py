@@ -22,15 +22,32 @@ NEVER_NS = np.iinfo(np.int64).min
 _KINDS = 8  # kinds of market data are 1 to 7
 _SPANS = 3  # of missing minutes that a sentence names
 _LONGEST_NS = 2**59  # 18 years: more than any row stands, and no sum with a time overflows
+_FOREVER_NS = np.iinfo(np.int64).max
 Mask = NDArray[np.bool_]
 
 
 class Minutes(NamedTuple):
-    """The minutes of a stream's session, one entry each."""
+    """The minutes of a stream's session, in order; like ones that follow each other are one entry.
 
-    minute_ns: I8  # begin, UTC
-    session_ns: I8  # how much of it belongs to the session
+    So that there are as few as rows and closing hours: one row with a false time would else make
+    millions of empty minutes.
+    """
+
+    minute_ns: I8  # begin of the first, UTC
+    n: I8  # minutes, each of them with
+    session_ns: I8  # so much that belongs to the session
     covered_ns: I8  # and is covered
+
+    @property
+    def total(self) -> int:
+        return int(self.n.sum())
+
+    def first(self, most: int) -> I8:
+        """Begins of the first minutes."""
+        n = np.minimum(self.n[:most], most)
+        within = np.arange(n.sum()) - np.repeat(np.cumsum(n) - n, n)
+        found: I8 = np.repeat(self.minute_ns[:most], n) + within * MINUTE_NS
+        return found[:most]
 
 
 @dataclass(frozen=True)
@@ -66,18 +83,20 @@ class Stream:
     def minutes(self) -> Minutes:
         """Its session by minute."""
         if not self.session_ns:
-            return Minutes(*np.zeros((3, 0), np.int64))
-        first_ns, last_ns = int(self.open_from_ns[0]), int(self.open_to_ns[-1])
-        session_ns = _by_minute(self.open_from_ns, self.open_to_ns, first_ns, last_ns)
-        missing_ns = _by_minute(self.gap_from_ns, self.gap_to_ns, first_ns, last_ns)
-        some = np.flatnonzero(session_ns)
-        minute_ns = (first_ns // MINUTE_NS + some) * MINUTE_NS
-        return Minutes(minute_ns, session_ns[some], (session_ns - missing_ns)[some])
+            return Minutes(*np.zeros((4, 0), np.int64))
+        opens, gaps = (self.open_from_ns, self.open_to_ns), (self.gap_from_ns, self.gap_to_ns)
+        edges = np.concatenate([*opens, *gaps]) // MINUTE_NS
+        starts = np.unique(np.concatenate([edges, edges + 1]))  # between them minutes are alike
+        session_ns = _in_minutes(*opens, starts)
+        covered_ns = session_ns - _in_minutes(*gaps, starts)
+        n = np.diff(starts, append=starts[-1:] + 1)
+        some = session_ns > 0
+        return _joined(Minutes(*(e[some] for e in (starts * MINUTE_NS, n, session_ns, covered_ns))))
 
-    def below(self, share: float) -> I8:
-        """Begins of the minutes that are less complete."""
-        minute_ns, session_ns, covered_ns = self.minutes
-        return minute_ns[covered_ns < share * session_ns]
+    def below(self, share: float) -> Minutes:
+        """The minutes that are less complete."""
+        less = self.minutes.covered_ns < share * self.minutes.session_ns
+        return Minutes(*(column[less] for column in self.minutes))
 
 
 class Completeness:
@@ -143,8 +162,9 @@ class Completeness:
         ts_ns = self._forward_ns(rows.ts_recv_ns[index], accepted[index])
         stands_ns = self._stands_ns(rows, index, at)
         silent = self._silent[at, kind]
-        reach_ns = ts_ns + np.where(silent, _LONGEST_NS, stands_ns) * accepted[index]
-        until_ns = ts_ns + np.where(silent, stands_ns, _LONGEST_NS)
+        reach_ns = ts_ns + stands_ns * accepted[index]
+        reach_ns[silent & accepted[index]] = _FOREVER_NS
+        until_ns = np.where(silent, ts_ns + stands_ns, _FOREVER_NS)
         self._streams.add((source * self._n + at) * _KINDS + kind, ts_ns, reach_ns, until_ns)
         if silent.any():
             feed = (source * self._n + self._feed[at]) * _KINDS + kind
@@ -225,7 +245,7 @@ def shortfall(
     others = f"; {more}" if len(poor) > 1 else ""
     return (
         f"{name} is {100.0 * one.completeness:.1f} % complete, at least {100.0 * least:g} % are "
-        f"needed: {below.size:,} of {one.minutes.minute_ns.size:,} minutes of its session lack "
+        f"needed: {below.total:,} of {one.minutes.total:,} minutes of its session lack "
         f"rows ({which}{where} UTC){others}"
     )
 
@@ -305,32 +325,47 @@ def _clipped(start: I8, end: I8, open_from: I8, open_to: I8) -> tuple[I8, I8]:
     return np.maximum(start[each], open_from[at]), np.minimum(end[each], open_to[at])
 
 
-def _by_minute(start: I8, end: I8, first_ns: int, last_ns: int) -> I8:
-    """Time of ordered, disjoint spans in each minute from that of `first_ns` on."""
-    origin = first_ns // MINUTE_NS
-    spent = np.zeros(last_ns // MINUTE_NS - origin + 2, np.int64)
-    a, b = start // MINUTE_NS - origin, end // MINUTE_NS - origin
+def _in_minutes(start: I8, end: I8, starts: I8) -> I8:
+    """Time of ordered, disjoint spans in each minute from `starts`, and the like ones behind it.
+
+    `starts` has the minutes in which spans start and end, and the ones after those.
+    """
+    spent = np.zeros(starts.size, np.int64)
+    a, b = start // MINUTE_NS, end // MINUTE_NS
+    first, last = np.searchsorted(starts, a), np.searchsorted(starts, b)
     same = a == b
-    np.add.at(spent, a[same], (end - start)[same])
+    np.add.at(spent, first[same], (end - start)[same])
     start, end, a, b = start[~same], end[~same], a[~same], b[~same]
-    np.add.at(spent, a, (a + origin + 1) * MINUTE_NS - start)
-    np.add.at(spent, b, end - (b + origin) * MINUTE_NS)
+    first, last = first[~same], last[~same]
+    np.add.at(spent, first, (a + 1) * MINUTE_NS - start)
+    np.add.at(spent, last, end - b * MINUTE_NS)
     whole = np.zeros(spent.size + 1, np.int64)  # minutes that a span fills
-    np.add.at(whole, a + 1, 1)
-    np.add.at(whole, b, -1)
+    np.add.at(whole, first + 1, 1)
+    np.add.at(whole, last, -1)
     return spent + np.cumsum(whole)[:-1] * MINUTE_NS
+
+
+def _joined(minutes: Minutes) -> Minutes:
+    """Entries that follow each other and are alike as one."""
+    minute_ns, n, session_ns, covered_ns = minutes
+    apart = minute_ns[1:] != minute_ns[:-1] + n[:-1] * MINUTE_NS
+    apart |= (session_ns[1:] != session_ns[:-1]) | (covered_ns[1:] != covered_ns[:-1])
+    begins = np.flatnonzero(np.append(True, apart)[: n.size])
+    sums = np.add.reduceat(n, begins) if n.size else n
+    return Minutes(minute_ns[begins], sums, session_ns[begins], covered_ns[begins])
 
 
 def _share(stream: Stream) -> float:
     return stream.completeness
 
 
-def _spans(minute_ns: I8) -> Iterator[tuple[int, int]]:
-    """Runs of consecutive minutes, as begin and end."""
-    apart = np.flatnonzero(np.diff(minute_ns) != MINUTE_NS) + 1
-    for run in np.split(minute_ns, apart):
+def _spans(minutes: Minutes) -> Iterator[tuple[int, int]]:
+    """Runs of minutes without another between them, as begin and end."""
+    begin_ns, end_ns = minutes.minute_ns, minutes.minute_ns + minutes.n * MINUTE_NS
+    apart = np.flatnonzero(begin_ns[1:] != end_ns[:-1]) + 1
+    for run in np.split(np.arange(minutes.n.size), apart):
         if run.size:
-            yield int(run[0]), int(run[-1]) + MINUTE_NS
+            yield int(begin_ns[run[0]]), int(end_ns[run[-1]])
 
 
 def _utc(ts_ns: int) -> str:

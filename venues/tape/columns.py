@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from schemas.rows import F8, I4, I8
+from schemas.times import in_ns
 from venues.tape.errors import TapeError
 
 CHUNK_ROWS = 65_536  # read at a time from one file: large enough for NumPy, about 10 MB as rows
@@ -50,11 +51,11 @@ def _unreadable(path: Path) -> TapeError:
 def integers(batch: pa.RecordBatch, name: str) -> tuple[I8, Mask | None]:
     """int64 values (0 for null or for a column that is not there), and which of them are given.
 
-    The mask is None where every value is given.
+    The mask is None where every value is given. Timestamps are given in nanoseconds.
     """
     if name not in batch.schema.names or pa.types.is_null(batch.schema.field(name).type):
         return np.zeros(batch.num_rows, np.int64), np.zeros(batch.num_rows, np.bool_)
-    column = batch[name]
+    column = in_ns(batch[name])
     given = None
     if column.null_count:
         given = np.asarray(column.is_valid().to_numpy(zero_copy_only=False))

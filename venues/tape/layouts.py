@@ -8,9 +8,10 @@ import pyarrow as pa
 import pyarrow.types as pt
 
 from schemas.kinds import Kind
+from schemas.times import is_moment
 from venues.tape.errors import TapeError
 
-TIME, TEXT, NUMBER, WHOLE, FLAG = "int64", "text", "number", "whole number", "boolean"
+TIME, TEXT, NUMBER, WHOLE, FLAG = "time", "text", "number", "whole number", "boolean"
 
 
 @dataclass(frozen=True)
@@ -96,8 +97,10 @@ REFUSED = {
     "event_contracts": {"question", "outcome"},
 }
 
+# How a column is written that has a wrong type.
+_WRITTEN = {TIME: "int64 nanoseconds since 1970 UTC, or as timestamps with a zone"}
 _FITS = {
-    TIME: pt.is_int64,
+    TIME: is_moment,
     TEXT: lambda t: _is_text(t.value_type if pt.is_dictionary(t) else t),
     NUMBER: lambda t: pt.is_float32(t) or pt.is_float64(t) or pt.is_integer(t),
     WHOLE: pt.is_integer,
@@ -145,9 +148,10 @@ def check_columns(path: Path, schema: pa.Schema, layout: Layout) -> None:
         type_ = schema.field(name).type
         if not (_FITS[wanted](type_) or (name in layout.optional and pt.is_null(type_))):
             raise TapeError(
-                f"the column {name} has the type {type_}, and {layout.name} needs {wanted}",
+                f"the column {name} has the type {type_}, and {layout.name} needs {wanted}"
+                + (": nobody can know of which zone it is" if pt.is_timestamp(type_) else ""),
                 str(path),
-                f"Write the column as {wanted}",
+                f"Write the column as {_WRITTEN.get(wanted, wanted)}",
             )
 
 

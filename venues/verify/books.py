@@ -192,7 +192,8 @@ class VenueBooks:
         self._apply()
         found = one.evidence
         found.audits += 1
-        if not one.book.agrees(snapshot):
+        known = one.book.known(max(len(snapshot.bids), len(snapshot.asks)))
+        if not known.agrees(list(snapshot.bids), list(snapshot.asks)):
             found.audits_failed += 1
             found.fault(f"first at {said(place)}")
 

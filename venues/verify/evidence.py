@@ -3,11 +3,11 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from venues.frames.registry import PARSERS
 from venues.frames.venue import Proof
 from venues.verify.quotes import Agreement, Difference
 from venues.verify.report import BookReport, Check, Outcome, utc_ms
 from venues.verify.tolerance import Beside, Match, Tolerance, tolerance_of
+from venues.verify.venues import venue_of
 
 Terms = tuple[Proof, Tolerance]
 
@@ -54,6 +54,7 @@ class Evidence:
     outside: int = 0
     first_fault: str = ""
     quotes: int = 0
+    loose_quotes: int = 0  # without a number, where numbers say which change they belong to
     agreement: Agreement = field(default_factory=Agreement)
     shown: Shown = field(default_factory=Shown)
     named: Named = field(default_factory=Named)
@@ -106,7 +107,7 @@ def checks_of(found: Evidence, proof: Proof, rule: Tolerance) -> tuple[Check, ..
 def checks_of_venues(
     evidence: Mapping[str, Sequence[Evidence]],
     books: Mapping[str, Sequence[BookReport]],
-    terms: Callable[[str], Terms] = lambda name: (PARSERS[name].venue.proof, tolerance_of(name)),
+    terms: Callable[[str], Terms] = lambda name: (venue_of(name).proof, tolerance_of(name)),
 ) -> tuple[Check, ...]:
     """The checks of a file with the books of one venue or more, by the venue's name.
 
@@ -147,7 +148,7 @@ def _of_venue(
 _COUNTS = (
     "snapshots", "chained", "unnumbered", "without_base", "gaps", "unreadable", "checksums",
     "checksum_fails", "audits", "audits_failed", "synced", "crossed", "auction", "outside",
-    "quotes",
+    "quotes", "loose_quotes",
 )  # fmt: skip
 _COMPARED = ("compared", "equal", "early", "unsynced", "late", "settling")
 _WORST_FIRST = (Outcome.FAILED, Outcome.PASSED, Outcome.UNVERIFIED)
@@ -200,7 +201,8 @@ def _checksums(found: Evidence, proof: Proof) -> Check:
 def _quotes(found: Evidence, rule: Tolerance) -> Check:
     told = found.agreement
     if not found.quotes:
-        return Check("quotes", Outcome.UNVERIFIED, "no quotes of the venue")
+        says = "no quote has the number of a change" if found.loose_quotes else ""
+        return Check("quotes", Outcome.UNVERIFIED, says or "no quotes of the venue")
     if rule.match is Match.NONE:
         return Check("quotes", Outcome.UNVERIFIED, Match.NONE.value)
     if not told.compared:

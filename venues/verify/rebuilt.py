@@ -1,6 +1,7 @@
 """One instrument's book, rebuilt by the desk's own operators, by level or order by order."""
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,10 +15,37 @@ from schemas.instruments import Instrument, InstrumentKind, InstrumentTable
 from schemas.kinds import Kind
 from schemas.rows import I8, U1, MarketRows, empty
 from venues.frames.orders import order_rows
-from venues.frames.parsed import Book
 from venues.verify.quotes import Tops
 
 _COUNTS = ("evicted", "ghosts", "unknown", "repeated")  # of OrderTopRows
+
+
+Levels = list[tuple[float, float]]  # price and quantity, the best first
+
+
+class Known(NamedTuple):
+    """A book by level at one moment: of each side its levels, and up to where it knows all."""
+
+    bids: tuple[Levels, float]
+    asks: tuple[Levels, float]
+
+    def agrees(self, bids: Levels, asks: Levels) -> bool:
+        """Whether a snapshot of the venue shows what the book has, as far as both know.
+
+        The snapshot's levels may be fewer than the book's.
+        """
+        for (ours, edge), shown, far in (
+            (self.bids, bids, -math.inf),
+            (self.asks, asks, math.inf),
+        ):
+            low, high = sorted((edge, -far))
+            here, theirs = (
+                {price: qty for price, qty in each if low <= price <= high}
+                for each in (ours[: len(shown)], shown)
+            )
+            if here != theirs:
+                return False
+        return True
 
 
 class RebuiltBook:
@@ -84,25 +112,17 @@ class RebuiltBook:
             self.crossed_at_end = bool(tops.crossed[-1])
         return tops
 
-    def agrees(self, snapshot: Book) -> bool:
-        """Whether a snapshot of the venue shows what the book has, as far as both know.
-
-        Only of a usable book by level; the snapshot's levels may be fewer than the book's.
-        """
+    def known(self, most: int) -> "Known":
+        """The best `most` levels of each side of a book by level; none unless it is usable."""
         if self._l2 is None:
             raise ValueError("a book of orders has no levels to compare")
-        for s, shown in ((BID, snapshot.bids), (ASK, snapshot.asks)):
-            price, qty = np.empty(len(shown)), np.empty(len(shown))
+        sides = []
+        for s in (BID, ASK):
+            price, qty = np.empty(most), np.empty(most)
             n = levels(self._l2, s, price, qty)
-            ours = dict(zip(price[:n].tolist(), qty[:n].tolist(), strict=True))
-            low, high = sorted((covered(self._l2, s), -math.inf if s == ASK else math.inf))
-            theirs = dict(shown)
-            for each in (ours, theirs):
-                for beyond in [p for p in each if not low <= p <= high]:
-                    del each[beyond]
-            if ours != theirs:
-                return False
-        return True
+            pairs = zip(price[:n].tolist(), qty[:n].tolist(), strict=True)
+            sides.append((list(pairs), covered(self._l2, s)))
+        return Known(*sides)
 
     def best_orders(self, side: int, n: int) -> list[tuple[float, float]]:
         """Price and quantity of the best `n` levels of a book of orders; `side` is a Side."""

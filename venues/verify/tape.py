@@ -9,10 +9,9 @@ import numpy as np
 
 from operators.market.books.l2 import BookTopRows
 from operators.market.books.words import BookReason, BookState
-from schemas.kinds import Flag
-from schemas.rows import I8, MarketRows, empty, take
+from schemas.kinds import Flag, Side
+from schemas.rows import I8, MarketRows, concat, empty, take
 from venues.frames.parsed import Link
-from venues.frames.registry import PARSERS, NoParserError
 from venues.frames.sequence import Chain, Verdict, judge
 from venues.frames.venue import Venue
 from venues.tape import TapeError, TapeFeed, open_tapes
@@ -21,10 +20,11 @@ from venues.tape.layouts import SNAPSHOTS, book_layout_of
 from venues.verify.books import Rebuilding, by_key, quotes_of
 from venues.verify.evidence import checks_of_venues
 from venues.verify.quotes import Agreement, ByNumber, Quotes, Tops
-from venues.verify.rebuilt import RebuiltBook, tops_of
+from venues.verify.rebuilt import Known, Levels, RebuiltBook, tops_of
 from venues.verify.report import Check, FileReport, Outcome, StreamReport
 from venues.verify.snapshots import ByTime, snapshots_of
 from venues.verify.tolerance import Beside, Match, tolerance_of
+from venues.verify.venues import venue_of
 
 CHUNK_ROWS = 65_536
 
@@ -78,8 +78,7 @@ def verify_tape(
     if kind != "book":
         raise TapeError(f"it is a tape of {kind}, not of a book", str(path), "Give its book too")
     for one in feed.table.instruments:
-        if one.venue not in PARSERS:
-            raise NoParserError(one.venue)
+        venue_of(one.venue)
     tape = _Tape(path, feed, quotes, snapshots)
     for rows in feed.read(0, CHUNK_ROWS):
         tape.add(rows)
@@ -94,7 +93,10 @@ def compare(top: BookTopRows, quotes: Path) -> Agreement:
     """
     tops, begin = tops_of(top), 0
     compares = ByNumber(sizes=True, settle_changes=-1)
-    for _, each in _QuoteTape(quotes).until(None):
+    for _, every in _QuoteTape(quotes).until(None):
+        each = _numbered(every)
+        if not each.seq.size:
+            continue
         stop = max(begin, int(np.searchsorted(tops.number, each.number[-1])))
         compares.add(take(tops, slice(begin, stop)), each)
         begin = stop
@@ -109,6 +111,7 @@ class _Market:
     venue: Venue
     one: Rebuilding
     compares: ByNumber | None
+    snapshots_follow: bool
     by_time: ByTime | None = None
     chain: Chain = field(default_factory=Chain)
 
@@ -120,6 +123,9 @@ class _Message:
     market: _Market | None = None  # None: of a symbol that the venue's names do not have
     is_late: bool = False  # the book has it already: passed over
     is_bad: bool = False  # a row of it was refused
+    is_audit: bool = False  # a snapshot that must show the book
+    known: Known | None = None  # then: the book before it
+    shown: list[MarketRows] = field(default_factory=list)  # and its rows so far
 
 
 @dataclass
@@ -163,8 +169,16 @@ class _Tape:
                     self._apply(rows, kept, begin, first)
                     gap.one.lose(BookState.GAP, BookReason.SEQUENCE_GAP)
                     begin = first
+                if self._message.is_audit and self._message.market is not None:
+                    self._apply(rows, kept, begin, first)
+                    book, begin = self._message.market.one.book, first
+                    self._message.known = book.known(book.held)
             message = self._message
             message.is_bad |= bool(bad[first:stop].any())
+            if message.known is not None:
+                message.shown.append(take(rows, slice(first, stop)))
+                if last[stop - 1] and not message.is_bad:
+                    _audit(message)
             self._count(message, bad[first:stop])
             kept[first:stop] = not message.is_late
             if last[stop - 1] and message.is_bad and message.market is not None:
@@ -187,7 +201,7 @@ class _Tape:
         for market in self._markets.values():
             by_venue.setdefault(market.venue.name, []).append(market.one)
         books = {
-            name: [one.report(PARSERS[name].venue, tolerance_of(name)) for one in each]
+            name: [one.report(venue_of(name), tolerance_of(name)) for one in each]
             for name, each in by_venue.items()
         }
         evidence = {name: [one.evidence for one in each] for name, each in by_venue.items()}
@@ -209,8 +223,8 @@ class _Tape:
             return None
         number, snapshot = int(rows.venue_seq[at]), bool(rows.flags[at] & Flag.SNAPSHOT)
         link = Link(number, number, prev if prev >= 0 else None) if number >= 0 else None
-        market.chain, verdict = judge(market.chain, link, snapshot=snapshot)
-        one, found = market.one, market.one.evidence
+        one, found, before = market.one, market.one.evidence, market.chain
+        market.chain, verdict = judge(before, link, snapshot=snapshot)
         where = f"row {int(rows.source_row[at]) + 1:,}"
         sums = self._sums.setdefault(market.venue.name, _Sums())
         sums.messages += 1
@@ -226,6 +240,7 @@ class _Tape:
             found.fault(f"first at {where}")
             one.number = number
             return market
+        self._message.is_audit = snapshot and not one.is_lost and _follows(market, before, number)
         found.snapshots += snapshot
         proven = link is not None and link.prev is not None
         found.chained += proven and not snapshot
@@ -269,9 +284,11 @@ class _Tape:
         for key, each in quotes:
             market = found.get(key)
             if market is not None:
-                market.one.evidence.quotes += each.seq.size
+                numbered = _numbered(each)
+                market.one.evidence.quotes += numbered.seq.size
+                market.one.evidence.loose_quotes += each.seq.size - numbered.seq.size
                 if market.compares is not None:
-                    market.compares.add(empty(Tops), each)
+                    market.compares.add(empty(Tops), numbered)
 
     def _accounts(self, n_rows: int) -> Check:
         known = sum(s.rows + s.refused + s.late_rows for s in self._sums.values())
@@ -320,9 +337,13 @@ class _QuoteTape:
                 self._ended = True
                 return
             self._ts_ns = int(rows.ts_event_ns[-1])
-            numbered = take(rows, np.flatnonzero((rows.reason == 0) & (rows.venue_seq >= 0)))
-            for mine in by_key(numbered, numbered.lane.astype(np.int64) << 32 | numbered.symbol):
+            good = take(rows, np.flatnonzero(rows.reason == 0))
+            for mine in by_key(good, good.lane.astype(np.int64) << 32 | good.symbol):
                 yield self._names[int(mine.lane[0]), int(mine.symbol[0])], quotes_of(mine)
+
+
+def _numbered(quotes: Quotes) -> Quotes:
+    return take(quotes, np.flatnonzero(quotes.number >= 0))
 
 
 def _market(venue: str, name: str, snapshots: Path | None) -> _Market:
@@ -333,13 +354,36 @@ def _market(venue: str, name: str, snapshots: Path | None) -> _Market:
     compares = None
     if rule.match is Match.NUMBER:
         compares = ByNumber(sizes=rule.sizes, settle_changes=rule.settle_changes)
-    made = _Market(PARSERS[venue].venue, Rebuilding(name, rebuilt), compares)
+    made = _Market(venue_of(venue), Rebuilding(name, rebuilt), compares, rule.snapshots_follow)
     if snapshots is not None and rule.beside is Beside.TIME:
         made.by_time = ByTime(snapshots_of(snapshots, (venue, name)), rule)
     elif snapshots is not None:
         each = snapshots_of(snapshots, (venue, name))
         made.one.evidence.shown.rows = sum(one.row.size for one in each)
     return made
+
+
+def _follows(market: _Market, before: Chain, number: int) -> bool:
+    """Whether a snapshot shows the book as it is: it has the number of the message before."""
+    if number >= 0:
+        return number == before.last
+    return market.snapshots_follow
+
+
+def _audit(message: _Message) -> None:
+    """Compare a whole snapshot with the book before it."""
+    assert message.market is not None
+    assert message.known is not None
+    rows, found = concat(message.shown), message.market.one.evidence
+    sides: list[Levels] = []
+    for side in (Side.BUY, Side.SELL):
+        mine = np.flatnonzero((rows.side == side) & (rows.qty > 0.0))
+        order = mine[np.argsort(-side * rows.price[mine], kind="stable")]
+        sides.append(list(zip(rows.price[order].tolist(), rows.qty[order].tolist(), strict=True)))
+    found.audits += 1
+    if not message.known.agrees(*sides):
+        found.audits_failed += 1
+        found.fault(f"first at row {int(rows.source_row[0]) + 1:,}")
 
 
 def _spans(starts: list[int], n: int) -> Iterator[tuple[int, int]]:

@@ -31,6 +31,7 @@ class Tolerance(NamedTuple):
     crossed_max: float = 0.0  # fraction of messages after which the book may be crossed
     cut_snapshots: bool = False  # beyond a snapshot's last level there are others that it left out
     beside: Beside = Beside.NONE
+    snapshots_follow: bool = False  # one without a number shows the book of the message before it
     why: str = ""
 
     @property
@@ -46,6 +47,12 @@ _BINANCE = Tolerance(
     why="both carry the book's update ids",
 )  # fmt: skip
 _OTHERS = Tolerance(Match.NONE, why="quotes come by another path than changes, without its numbers")
+
+_SIMULATED = Tolerance(
+    Match.NUMBER, sizes=True, snapshots_follow=True,
+    why="quotes and snapshots come on the connection of the changes, in their order, and quotes "
+    "have their numbers where they have any",
+)  # fmt: skip
 
 # By venue, as parsers or tapes of orders name them. Measured on recordings; a venue that is not
 # named is `_OTHERS`.
@@ -77,6 +84,7 @@ TOLERANCES: dict[str, Tolerance] = {
         why="a message outside of the snapshots' levels is not in the file: a level that comes "
         "into view is taken as it is shown, and counted",
     ),
+    **dict.fromkeys(("sim_a", "sim_b", "sim_c"), _SIMULATED),
 }  # fmt: skip
 
 
