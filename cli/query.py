@@ -133,11 +133,21 @@ def _print_table(found: duckdb.DuckDBPyRelation) -> None:
     cut = len(rows) > SHOWN_ROWS
     rows = rows[:SHOWN_ROWS]
     n_columns = _fitting(found.columns, rows, console.width)
+    lying = [list(cells) for cells in zip(found.columns, *rows, strict=True)]
+    heads = ["column", *(str(k + 1) for k in range(len(rows)))]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    for name, kind in list(zip(found.columns, found.types, strict=True))[:n_columns]:
-        table.add_column(Text(name), justify="right" if _is_number(str(kind)) else "left")
-    for row in rows:
-        table.add_row(*map(Text, row[:n_columns]))
+    fits = _fitting(heads, lying, console.width) == len(heads)
+    if rows and n_columns < len(found.columns) and fits:
+        n_columns = len(found.columns)  # few rows of many columns: a line for each column
+        for word in heads:
+            table.add_column(word, justify="left" if word == "column" else "right")
+        for cells in lying:
+            table.add_row(*map(Text, cells))
+    else:
+        for name, kind in list(zip(found.columns, found.types, strict=True))[:n_columns]:
+            table.add_column(Text(name), justify="right" if _is_number(str(kind)) else "left")
+        for row in rows:
+            table.add_row(*map(Text, row[:n_columns]))
     console.print(table)
     total = found.aggregate("count(*)").fetchall()[0][0] if cut else len(rows)
     words = [f"{total:,} row" + ("" if total == 1 else "s")]

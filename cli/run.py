@@ -63,6 +63,7 @@ class Request:
     json: bool = False
     from_topic: str | None = None
     completeness: float = COMPLETE_FOR_BACKTEST  # the least that a tape or topic must have
+    one_lane: bool = False
     command: Sequence[str] = field(default_factory=lambda: sys.argv[1:])
 
     def __post_init__(self) -> None:
@@ -76,6 +77,8 @@ class Request:
             raise SettingsError("a run has either tapes, --simulate or --from-topic, not both")
         if not self.simulate and (self.rows is not None or self.rate_hz is not None):
             raise SettingsError("--rows and --rate belong to --simulate; cut a tape with --from")
+        if self.one_lane and (self.simulate or self.from_topic is not None):
+            raise SettingsError("--one-lane is about tapes; other markets have their lanes already")
         if self.simulate and (self.from_utc or self.to_utc):
             raise SettingsError("--from and --to cut tapes; --rows says how long --simulate runs")
         if self.batch_rows is not None and self.batch_rows < 1:
@@ -95,6 +98,8 @@ class Request:
             raise SettingsError("workers run in mode paper or shadow; a backtest is fused")
         if self.batch_rows is not None or self.from_topic is not None:
             raise SettingsError("--batch and --from-topic belong to topology fused")
+        if self.one_lane:
+            raise SettingsError("--one-lane belongs to topology fused: workers share out the lanes")
 
 
 def run(request: Request) -> int:
@@ -237,10 +242,13 @@ def feed_of(
     seed: int,
     cut: dict[str, int | None],
     at_par: Sequence[str],
+    one_lane: bool = False,
 ) -> Feed:
     """Tapes, or a made-up market."""
     if not simulate:
-        return open_tapes(tapes, from_ns=cut["from_ns"], to_ns=cut["to_ns"], at_par=at_par)
+        return open_tapes(
+            tapes, from_ns=cut["from_ns"], to_ns=cut["to_ns"], one_lane=one_lane, at_par=at_par
+        )
     try:
         return Simulator(
             seed=seed,
@@ -266,4 +274,5 @@ def _feed(request: Request, cut: dict[str, int | None], console: Console) -> Fee
         seed=request.settings.seed,
         cut=cut,
         at_par=request.settings.at_par,
+        one_lane=request.one_lane,
     )

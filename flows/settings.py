@@ -12,7 +12,8 @@ import numpy as np
 
 from operators.desk import DeskRules
 from operators.execution.simulated_venue import VenueRules
-from operators.features.feature import FundFlows, Happenings, Terms
+from operators.features.cross.registry import HOURS
+from operators.features.feature import NO_SESSIONS, FundFlows, Happenings, Terms
 from operators.features.levels import cut_books
 from operators.features.registry import chosen
 from operators.features.signal_log import SignalLog
@@ -23,7 +24,7 @@ from operators.risk.safety import SafetyRules
 from operators.sequence.inputs import INPUTS_SHA256
 from schemas.instruments import USD_AT_PAR, InstrumentTable
 from schemas.rows import F8
-from venues.sessions import currency_sessions
+from venues.sessions import exchange_sessions
 
 CADENCE_NS_MAX = 86_400_000_000_000
 FEATURE_SETTINGS = ("sets", "daily_qty", "happenings", "fund_flows")
@@ -97,11 +98,12 @@ class RunSettings:
         names = self.signal_names()
         if not names:
             return None
+        has_sessions = any(HOURS in feature.inputs for feature in chosen(names))
         terms = Terms.of(
             table,
             daily_qty=self._daily_qty(table),
             happenings=self._happenings(),
-            sessions=currency_sessions(*SESSIONS_KNOWN),
+            sessions=exchange_sessions(*SESSIONS_KNOWN) if has_sessions else NO_SESSIONS,
             fund_flows=self._fund_flows(),
         )
         depth_of = {source["name"]: source.get("book_depth", 0) for source in sources}

@@ -26,6 +26,13 @@ _CLOSED_ONCE = frozenset(
     )
 )  # fmt: skip
 
+# Its early closes that the rule below does not give, and days on which the rule did not hold.
+_EARLY_ONCE = frozenset(
+    date.fromisoformat(day)
+    for day in ("1996-07-05", "1997-12-26", "1999-12-31", "2002-07-05", "2003-12-26")
+)
+_NOT_EARLY = frozenset(date.fromisoformat(day) for day in ("1996-07-03", "2002-07-03"))
+
 
 @dataclass(frozen=True)
 class _Hours:
@@ -159,6 +166,8 @@ def _stock_holidays() -> frozenset[date]:
 
 
 def _closes_early(day: date) -> bool:
-    """The day after Thanksgiving, Christmas Eve, and the day before Independence Day."""
+    """Since 1993: the day after Thanksgiving, 24 December, and the day before Independence Day."""
+    if day in _EARLY_ONCE or day in _NOT_EARLY:
+        return day in _EARLY_ONCE
     thanksgiving = day.month == 11 and day.weekday() == 4 and 23 <= day.day <= 29
     return thanksgiving or (day.month, day.day) in ((12, 24), (7, 3))

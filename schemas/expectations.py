@@ -38,7 +38,7 @@ class MarketClass(Enum):
 
     PLAIN = "plain"
     EVENT = "event"  # contracts that pay 0 or 1: no bid, or no ask, is what the book says
-    OPTION = "option"  # as plain, but few bid for what is far from the money
+    OPTION = "option"  # nobody needs to have an order far from the money
     LOOSE = "loose"  # bid and ask are of different moments or places, so that quotes may cross
 
 
@@ -130,8 +130,9 @@ _CHANCE = Value(_NEVER, 0.0, CHANCE_MAX, above=True)
 _NO_INDEX = "the feed gives no index"
 _NO_PRICE = Value(_MAY, 0.0, PRICE_MAX, above=True, null_means=_NO_INDEX)
 _NO_CHANCE = Value(_MAY, 0.0, CHANCE_MAX, above=True, null_means=_NO_INDEX)
-_NO_ORDER = Value(_MAY, 0.0, CHANCE_MAX, above=True, null_means="nobody has an order there")
-_NO_OPTION_ORDER = Value(_MAY, 0.0, PRICE_MAX, above=True, null_means="nobody has an order there")
+_NOBODY = "nobody has an order there"
+_NO_ORDER = Value(_MAY, 0.0, CHANCE_MAX, above=True, null_means=_NOBODY)
+_NO_OFFER = Value(_MAY, 0.0, PRICE_MAX, above=True, null_means=_NOBODY)
 _QTY = Value(_NEVER, 0.0, QTY_MAX)
 _NO_QTY = Value(_MAY, 0.0, QTY_MAX, null_means="the feed gives no size")
 _RATE = Value(_NEVER, -RATE_MAX, RATE_MAX, above=True, below=True, low_reason=Reason.OUT_OF_RANGE)
@@ -156,8 +157,8 @@ def _values(price: Value, no_price: Value) -> dict[Kind, dict[str, Value]]:
 
 
 # FX brokers give no sizes at all, and bars that became quotes often none: sizes may be null in
-# quotes. A quote of an event contract or option may lack a side, or both: the market has no order
-# there, and a desk that never heard of it would go on with the quote before.
+# quotes. A quote of an event contract or of an option may lack a side, or both: the market has no
+# order there, and a desk that never heard of it would go on with the quote before.
 _OF_CLASS = {
     MarketClass.PLAIN: _values(_PRICE, _NO_PRICE),
     MarketClass.EVENT: _values(_CHANCE, _NO_CHANCE)
@@ -169,8 +170,7 @@ _OF_CLASS = {
     MarketClass.OPTION: _values(_PRICE, _NO_PRICE)
     | {
         Kind.QUOTE: {
-            "bid_px": _NO_OPTION_ORDER, "bid_qty": _NO_QTY,
-            "ask_px": _NO_OPTION_ORDER, "ask_qty": _NO_QTY,
+            "bid_px": _NO_OFFER, "bid_qty": _NO_QTY, "ask_px": _NO_OFFER, "ask_qty": _NO_QTY,
         }
     },
     MarketClass.LOOSE: _values(_PRICE, _NO_PRICE),
@@ -192,12 +192,14 @@ KINDS = tuple(_OF_CLASS[MarketClass.PLAIN])  # rows of any other kind are our ow
 
 def of_class(group: MarketClass, seen: Seen) -> NDArray[np.bool_]:
     """Which rows are of markets of a class; of PLAIN too those of instruments nobody knows."""
-    event: NDArray[np.bool_] = seen.instrument_kind == InstrumentKind.EVENT
-    option: NDArray[np.bool_] = seen.instrument_kind == InstrumentKind.OPTION
-    if group in (MarketClass.EVENT, MarketClass.OPTION):
-        return event if group is MarketClass.EVENT else option
+    kinds = {
+        MarketClass.EVENT: InstrumentKind.EVENT, MarketClass.OPTION: InstrumentKind.OPTION,
+    }  # fmt: skip
+    if group in kinds:
+        return np.asarray(seen.instrument_kind == kinds[group])
+    own: NDArray[np.bool_] = np.isin(seen.instrument_kind, list(kinds.values()))
     loose: NDArray[np.bool_] = seen.may_cross != 0
-    return ~(event | option) & (loose if group is MarketClass.LOOSE else ~loose)
+    return ~own & (loose if group is MarketClass.LOOSE else ~loose)
 
 
 def values_of(kind: Kind, group: MarketClass) -> dict[str, Value]:

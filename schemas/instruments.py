@@ -40,7 +40,7 @@ class Instrument:
     base: str
     quote: str
     settle: str
-    contract_size: str  # base units (linear), quote units (inverse), 1 otherwise
+    contract_size: str  # base units (linear, options), quote units (inverse), 1 otherwise
     tick: str  # price step
     lot: str  # quantity step, and smallest order
     fee_maker: str  # fraction of notional; positive is paid

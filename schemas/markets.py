@@ -79,6 +79,11 @@ SORTS = (
         why="the trades of all exchanges come on one tape",
     ),
     Sort(
+        "US options", frozenset({"us_options"}), Calendar.US_EQUITIES, _TICKS,
+        silent=frozenset({Kind.TRADE, Kind.BAR, Kind.QUOTE}),
+        why="a row a minute of those contracts that were quoted in it",
+    ),
+    Sort(
         "event contracts", frozenset({"polymarket"}), Calendar.ALWAYS,
         {**_TICKS, Kind.QUOTE: 10 * MINUTE_S},
         silent=frozenset({Kind.TRADE, Kind.BAR, Kind.QUOTE}),

@@ -5,6 +5,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
+from exchange_calendars import get_calendar
 
 from schemas.calendars import SECOND_NS, Calendar, hours_of, open_spans
 from schemas.instruments import InstrumentTable
@@ -92,6 +93,20 @@ def test_trading_days_of_a_year(year: int) -> None:
     days = (date(year, 1, 1) + timedelta(days=k) for k in range(366))
     found = [day for day in days if day.year == year and hours_of(Calendar.US_EQUITIES, day)]
     assert len(found) == DAYS[year]
+
+
+def test_hours_of_new_york_are_those_of_another_calendar() -> None:
+    first, last = date(1993, 1, 1), date(2039, 12, 31)
+    schedule = get_calendar("XNYS", start=first.isoformat(), end=last.isoformat()).schedule
+    theirs = {
+        day.date(): (opens.value, closes.value)
+        for day, opens, closes in zip(
+            schedule.index, schedule["open"], schedule["close"], strict=True
+        )
+    }
+    days = (first + timedelta(days=k) for k in range((last - first).days + 1))
+    found = {day: hours_of(Calendar.US_EQUITIES, day) for day in days}
+    assert {day: hours for day, hours in found.items() if hours is not None} == theirs
 
 
 @pytest.mark.parametrize("calendar", Calendar)

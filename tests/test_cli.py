@@ -140,6 +140,7 @@ REFUSED_RUNS = [  # what is asked, its options, words of the answer
     ("tape and simulation",          ["--simulate", "--tape", "x"],       ("not both",)),
     ("rows of a tape",               ["--rows", "5"],                     ("--simulate",)),
     ("a cut of a simulation",        ["--simulate", "--to", "2020-01-01"], ("--rows",)),
+    ("lanes of a simulation",        ["--simulate", "--one-lane"],        ("--one-lane", "tapes")),
     ("a rate beyond the market's",   ["--simulate", "--rate", "1e9"],     ("rate_hz",)),
 ]
 # fmt: on

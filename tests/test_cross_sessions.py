@@ -1,15 +1,16 @@
 """Sessions: their hours, the range of the first half hour, and the breakout from it."""
 
 import math
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import numpy as np
 import pytest
 
+from flows.settings import SESSIONS_KNOWN
 from operators.features.cross.sessions import PLACES, SessionRange
-from operators.features.feature import Sessions
-from schemas.rows import take
+from operators.features.feature import NO_SESSIONS, Sessions
+from schemas.rows import MarketRows, take
 from tests.check_operator import check_operator
 from tests.derivative_cases import (
     MINUTE_NS,
@@ -23,55 +24,95 @@ from tests.derivative_cases import (
     table,
     trade,
 )
-from venues.sessions import currency_sessions
+from venues.sessions import exchange_sessions
 
 TABLE = table(market_of(0), market_of(1, base="ETH"), market_of(0, lane=1))
 
 # fmt: off
-HOURS = [  # day, place, open and close in UTC
-    ("winter in London",          date(2024, 3, 28), "london",   "08:00", "17:00"),
-    ("summer in London",          date(2024, 4, 1),  "london",   "07:00", "16:00"),
-    ("winter in New York",        date(2024, 3, 8),  "new_york", "13:00", "22:00"),
-    ("summer comes earlier there", date(2024, 3, 11), "new_york", "12:00", "21:00"),
-    ("and winter a week later",   date(2024, 10, 28), "new_york", "12:00", "21:00"),
-    ("Tokyo has no summer time",  date(2024, 7, 1),  "tokyo",    "00:00", "09:00"),
+HOURS = [  # day, place, and its session in UTC; the days from what the exchanges have published
+    ("winter in London",              date(2024, 3, 28),  "london",   "08:00-16:30"),
+    ("summer in London",              date(2024, 4, 2),   "london",   "07:00-15:30"),
+    ("half a day at Christmas",       date(2024, 12, 24), "london",   "08:00-12:30"),
+    ("Boxing Day",                    date(2024, 12, 26), "london",   ""),
+    ("Easter Monday",                 date(2024, 4, 1),   "london",   ""),
+    ("the Coronation",                date(2023, 5, 8),   "london",   ""),
+    ("winter in New York",            date(2024, 3, 8),   "new_york", "14:30-21:00"),
+    ("summer comes earlier there",    date(2024, 3, 11),  "new_york", "13:30-20:00"),
+    ("and winter a week later",       date(2024, 10, 28), "new_york", "13:30-20:00"),
+    ("the day after Thanksgiving",    date(2024, 11, 29), "new_york", "14:30-18:00"),
+    ("an early close to come",        date(2026, 11, 27), "new_york", "14:30-18:00"),
+    ("Independence Day",              date(2024, 7, 4),   "new_york", ""),
+    ("mourning for a president",      date(2025, 1, 9),   "new_york", ""),
+    ("Tokyo has no summer time",      date(2024, 7, 1),   "tokyo",    "00:00-02:30 03:30-06:00"),
+    ("its last day to 15:00",         date(2024, 11, 1),  "tokyo",    "00:00-02:30 03:30-06:00"),
+    ("and its first to 15:30",        date(2024, 11, 5),  "tokyo",    "00:00-02:30 03:30-06:30"),
+    ("Culture Day, on the Monday",    date(2024, 11, 4),  "tokyo",    ""),
+    ("the Olympics moved a holiday",  date(2021, 7, 23),  "tokyo",    ""),
+    ("which was then an ordinary day", date(2021, 10, 11), "tokyo",   "00:00-02:30 03:30-06:00"),
+    ("the last day of a year",        date(2024, 12, 31), "tokyo",    ""),
+    ("a stop of the whole exchange",  date(2020, 10, 1),  "tokyo",    ""),
 ]
 # fmt: on
 
 
-@pytest.mark.parametrize(("what", "day", "place", "opens", "closes"), HOURS,
-                         ids=[h[0] for h in HOURS])  # fmt: skip
-def test_hours_follow_summer_time(
-    what: str, day: date, place: str, opens: str, closes: str
-) -> None:
-    found = currency_sessions(day, day)
+@pytest.mark.parametrize(("what", "day", "place", "said"), HOURS, ids=[h[0] for h in HOURS])
+def test_hours_of_the_exchanges(what: str, day: date, place: str, said: str) -> None:
+    found = exchange_sessions(day - timedelta(days=7), day + timedelta(days=7))
     at = PLACES.index(place)
-    said = [datetime.fromtimestamp(int(ns[at, 0]) / 1e9, UTC) for ns in found]
-    assert [moment.date() for moment in said] == [day, day]
-    assert [moment.strftime("%H:%M") for moment in said] == [opens, closes]
+    spans = []
+    for j in range(found.first[at], found.first[at + 1]):
+        ns = [int(column[j]) for column in found[1:]]
+        parts = [(ns[0], ns[1]), (ns[2], ns[3])]
+        if datetime.fromtimestamp(ns[0] / 1e9, UTC).date() == day:
+            spans += [f"{clock(a)}-{clock(b)}" for a, b in parts if a < b]
+    assert " ".join(spans) == said
 
 
-def test_weekends_have_no_sessions() -> None:
-    found = currency_sessions(date(2024, 6, 1), date(2024, 6, 10))  # from a Saturday to a Monday
-    assert found.open_ns.shape == (3, 6)
-    assert (np.diff(found.open_ns, axis=1) > 0).all()
+def clock(ns: int) -> str:
+    return datetime.fromtimestamp(ns / 1e9, UTC).strftime("%H:%M")
+
+
+# Trading days of each year, as the exchanges count them.
+DAYS = [("tokyo", 2019, 241), ("tokyo", 2023, 246), ("tokyo", 2024, 245), ("london", 2022, 250),
+        ("london", 2024, 254), ("new_york", 2012, 250), ("new_york", 2024, 252)]  # fmt: skip
+
+
+@pytest.mark.parametrize(("place", "year", "days"), DAYS)
+def test_trading_days_of_a_year(place: str, year: int, days: int) -> None:
+    found = exchange_sessions(date(year, 1, 1), date(year, 12, 31))
+    assert found.first[PLACES.index(place) + 1] - found.first[PLACES.index(place)] == days
+
+
+def test_all_that_a_run_knows_is_in_order() -> None:
+    found = exchange_sessions(*SESSIONS_KNOWN)
     SessionRange(1, found)
+    assert (np.diff(found.first) > 39 * 240).all()
 
 
-def test_days_must_not_go_back() -> None:
-    with pytest.raises(ValueError, match="last must not be before first"):
-        currency_sessions(date(2024, 6, 2), date(2024, 6, 1))
+# fmt: off
+NO_DAYS = [
+    ("backwards", date(2024, 6, 2), date(2024, 6, 1), "last must not be before first"),
+    ("a weekend", date(2024, 6, 1), date(2024, 6, 2), "XTKS has no session from 2024-06-01"),
+]
+# fmt: on
 
 
-def sessions(*tokyo: tuple[float, float]) -> Sessions:
-    """Sessions of the first place in minutes; the other two are far away."""
-    ns = np.array([[START_NS + round(m * MINUTE_NS) for m in pair] for pair in tokyo], np.int64)
-    far = ns + 10**18
-    opens, closes = (np.stack([ns[:, j], far[:, j], far[:, j]]) for j in (0, 1))
-    return Sessions(opens, closes)
+@pytest.mark.parametrize(("what", "first", "last", "said"), NO_DAYS, ids=[n[0] for n in NO_DAYS])
+def test_days_without_sessions_are_refused(what: str, first: date, last: date, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        exchange_sessions(first, last)
+
+
+def sessions(*tokyo: tuple[float, ...]) -> Sessions:
+    """Sessions of the first place in minutes: open, close, and a rest; the others are far away."""
+    whole = [(m[0], *(m[2:] or (m[1], m[1])), m[1]) for m in tokyo]
+    ns = START_NS + np.rint(np.array(whole) * MINUTE_NS).astype(np.int64)
+    all_ns = np.concatenate([ns, ns + 10**18, ns + 10**18])
+    return Sessions(np.arange(4) * len(tokyo), *(np.ascontiguousarray(c) for c in all_ns.T))
 
 
 ONE = sessions((60.0, 540.0), (1500.0, 1980.0))
+RESTING = sessions((60.0, 540.0, 210.0, 270.0))
 
 
 def minutes(*given: tuple[float, float], before: bool = True) -> list[dict[str, Any]]:
@@ -135,17 +176,54 @@ def test_volume_is_per_time_against_the_range() -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
+# fmt: off
+RESTS = [  # when, and the breakout then: the mid leaves the range at 215, in the rest
+    ("before the rest", 209.9, 0.0),
+    ("in the rest",     215.0, math.nan),
+    ("at its end",      270.0, 0.0),
+    ("long after it",   400.0, 0.0),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("what", "at", "breakout"), RESTS, ids=[r[0] for r in RESTS])
+def test_a_rest_shows_nothing_and_breaks_nothing(what: str, at: float, breakout: float) -> None:
+    given = [(m, p) for m, p in ((200, 101.0), (215, 104.0)) if m < at]
+    market = rows(*minutes(*RANGE, *given, (at, 101.0 if at != 215.0 else 104.0)))
+    found = run(TABLE, SessionRange(3, RESTING), market)
+    shown = [float(found[f"session_{name}_tokyo"][-1]) for name in ("high", "breakout")]
+    high = math.nan if math.isnan(breakout) else 102.0
+    assert shown == pytest.approx([high, breakout], nan_ok=True)
+
+
+def test_a_rest_counts_neither_as_time_nor_as_volume() -> None:
+    def market(after_rest: float) -> MarketRows:
+        return rows(
+            *minutes(*RANGE), trade(100.0, 60.0, at=60 * 89.5), trade(100.0, 10.0, at=60 * 120),
+            *([trade(100.0, 1e6, at=60 * 240)] if after_rest else []),
+            quote(100.0, at=60 * (150 + after_rest)),
+        )  # fmt: skip
+
+    plain = run(TABLE, SessionRange(3, ONE), market(0.0))["session_volume_tokyo"][-1]
+    rested = run(TABLE, SessionRange(3, sessions((60, 540, 130, 270))), market(140.0))
+    assert plain == pytest.approx((10.0 / 60.0) / (60.0 / 30.0), rel=1e-12)
+    assert rested["session_volume_tokyo"][-1] == pytest.approx(plain, rel=1e-12)
+
+
 def test_without_sessions_all_is_null() -> None:
-    none = np.zeros((0, 0), np.int64)
-    found = run(TABLE, SessionRange(3, Sessions(none, none)), rows(*minutes(*RANGE)))
+    found = run(TABLE, SessionRange(3, NO_SESSIONS), rows(*minutes(*RANGE)))
     assert np.isnan(list(found.values())).all()
 
 
 # fmt: off
 REFUSED = [
-    ("two places", Sessions(ONE.open_ns[:2], ONE.close_ns[:2]), "must be of tokyo, london"),
-    ("ends before it opens", Sessions(ONE.close_ns, ONE.open_ns), "must end after it opens"),
+    ("two places", ONE._replace(first=ONE.first[:-1]), "must be of tokyo, london"),
+    ("ends before it opens", ONE._replace(open_ns=ONE.close_ns, close_ns=ONE.open_ns),
+     "must end after it opens"),
     ("overlap", sessions((0.0, 10.0), (5.0, 15.0)), "before the next one opens"),
+    ("rests in its first half hour", sessions((0.0, 90.0, 20.0, 40.0)), "a rest must be inside"),
+    ("rests to after its close", sessions((0.0, 90.0, 40.0, 95.0)), "a rest must be inside"),
+    ("rests backwards", sessions((0.0, 90.0, 60.0, 50.0)), "a rest must be inside"),
 ]
 # fmt: on
 
@@ -158,7 +236,7 @@ def test_sessions_that_are_refused(what: str, given: Sessions, said: str) -> Non
 
 def test_every_promise_of_an_operator() -> None:
     start = datetime.fromtimestamp(START_NS / 1e9, UTC).date()
-    operator = SessionRange(3, currency_sessions(start, date(2025, 1, 1)))
+    operator = SessionRange(3, exchange_sessions(start, date(2025, 1, 1)))
     market = mixed(TABLE, 4000, seed=1, seconds=120.0)
     found = run(TABLE, operator, market)
     for name, column in found.items():

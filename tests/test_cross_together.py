@@ -33,7 +33,7 @@ from tests.derivative_cases import (
     table,
     terms,
 )
-from venues.sessions import currency_sessions
+from venues.sessions import exchange_sessions
 from venues.tape import open_tapes
 
 LINEAR, EVENT = InstrumentKind.LINEAR, InstrumentKind.EVENT
@@ -165,6 +165,17 @@ def test_who_is_compared() -> None:
     assets = asset_members(of)
     assert assets.place[:4].tolist() == [0, 0, -1, 1]
     assert assets.row[0, :2].tolist() == [0, 3]
+
+
+def test_assets_are_compared_in_the_desks_currency() -> None:
+    """ETH in BTC stands before ETH in dollars, and says nothing beside BTC in dollars."""
+    of = table(
+        market_of(0, base="ETH", quote="BTC"), market_of(1), market_of(2, base="ETH", quote="USDT"),
+        market_of(3, base="XRP", quote="BTC"),
+    )  # fmt: skip
+    found = asset_members(of)
+    assert found.place.tolist() == [1, 0, 1, -1]
+    assert found.row[0].tolist() == [1, 2]
 
 
 # fmt: off
@@ -304,6 +315,8 @@ def test_registry_has_each_column_of_each_operator_once() -> None:
 # fmt: off
 READS = {
     "any price": {Kind.QUOTE, Kind.TRADE, Kind.MARK, Kind.BAR}, "best quote": {Kind.QUOTE},
+    "mids": {Kind.QUOTE, Kind.TRADE}, "other markets of its lane": set(),
+    "other assets of its lane": set(),
     "trades": {Kind.TRADE}, "calendar": set(Kind), "opening hours": set(),
 }
 # fmt: on
@@ -312,7 +325,7 @@ READS = {
 def everything() -> Terms:
     """Sessions of that summer, and a happening every five hours."""
     at = START_NS + 300 * MINUTE_NS * np.arange(1, 200)
-    return terms(SIX, sessions=currency_sessions(date(2024, 5, 1), date(2024, 9, 1)),
+    return terms(SIX, sessions=exchange_sessions(date(2024, 5, 1), date(2024, 9, 1)),
                  happenings=Happenings(at, np.full(at.size, 3, np.int8)))  # fmt: skip
 
 

@@ -208,6 +208,7 @@ READS = {
     "funding": {Kind.FUNDING}, "open interest": {Kind.OPEN_INTEREST},
     "any price": {Kind.QUOTE, Kind.TRADE, Kind.MARK, Kind.BAR}, "mark": {Kind.MARK},
     "best quote": {Kind.QUOTE}, "option quotes": {Kind.QUOTE}, "fund flows": set(Kind),
+    "its spot market": set(),
 }
 # fmt: on
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from operators.features.derivatives.black import delta, implied, value
 from operators.features.derivatives.chains import chains_of
-from operators.features.derivatives.skew import Skew
+from operators.features.derivatives.skew import EIGHTH, Skew
 from schemas.instruments import Instrument, InstrumentKind, InstrumentTable
 from schemas.rows import MarketRows, concat, take
 from tests.check_operator import check_operator
@@ -268,10 +268,22 @@ def test_chain_is_read_at_most_once_a_second() -> None:
     atm = 2 * STRIKES.index(100)
     higher = {**quoted([CHAIN[atm]], lambda s, r: 0.9, 100.0)[0], "at": 2.5}
     shown = [{**higher, "at": 2.9}, {**higher, "at": 3.1}]
-    found = run(WITH_SPOT, Skew(WITH_SPOT), rows(*read(flat), higher, *shown))["implied_vol"][-3:]
-    assert found[0] == pytest.approx(0.6, rel=1e-3)
-    assert found[1] == found[0]
-    assert found[2] > 0.7
+    found = run(WITH_SPOT, Skew(WITH_SPOT), rows(*read(flat), higher, *shown))
+    atm_vol = found["vol_atm"][-3:]
+    assert atm_vol[0] == pytest.approx(0.6, rel=1e-3)
+    assert atm_vol[1] == atm_vol[0]
+    assert atm_vol[2] > 0.62
+    assert (found["implied_vol"][-3:] > 0.7).all()  # its own is known at once
+
+
+def test_chain_is_read_once_an_eighth_of_it_was_quoted() -> None:
+    """A snapshot of a chain has one time for all: nothing comes a second later."""
+    flat = quoted(CHAIN, lambda strike, right: 0.6, 100.0)
+    found = run(WITH_SPOT, Skew(WITH_SPOT), rows(*flat))
+    assert found["vol_atm"][-1] == pytest.approx(0.6, rel=1e-3)
+    read_at = 1 + np.flatnonzero(np.abs(np.diff(found["skew_butterfly"])) > 0.0)
+    assert np.diff(read_at).min() >= len(CHAIN) // EIGHTH
+    assert np.isfinite(found["implied_vol"]).mean() > 0.8
 
 
 def test_last_hour_has_no_volatility() -> None:

@@ -119,6 +119,8 @@ ONE_ROW: list[tuple[str, dict[str, Any], Reason]] = [
     ("a crossed quote of FX",         {**X, "bid_px": 0.6},               Reason.OK),
     ("a quote of FX without a bid",   {**X, "bid_px": NAN},               Reason.NULL_PRICE),
     ("a crossed bid out of range",    {**X, "bid_px": 1e16},              Reason.OUT_OF_RANGE),
+    ("an option out of range",        {**P, "ask_px": 1e16},              Reason.OUT_OF_RANGE),
+    ("an option traded at nothing",   {"at": OPTION, "price": NAN},       Reason.NULL_PRICE),
     ("an event above one",            {**E, "ask_px": 1.01},              Reason.OUT_OF_RANGE),
     ("an event traded above one",     {"at": EVENT, "price": 1.5},        Reason.OUT_OF_RANGE),
     ("a plain level",                 {**B},                              Reason.OK),

@@ -330,6 +330,18 @@ def test_a_long_answer_is_cut_with_its_count(small: Path) -> None:
     assert "240 rows; the first 40 are shown; --format csv has all" in result.stderr
 
 
+@pytest.mark.parametrize(("rows", "said"), [(1, "1 row"), (30, "columns are shown")])
+def test_few_rows_of_many_columns_have_a_line_for_each_column(
+    small: Path, monkeypatch: pytest.MonkeyPatch, rows: int, said: str
+) -> None:
+    monkeypatch.setattr("cli.query.WIDE", 80)
+    result = trifecta("query", f"SELECT * FROM market LIMIT {rows}", "--run", small)
+    assert said in result.stderr
+    assert ("columns are shown" in result.stderr) == (rows > 1)
+    lines = [line.split()[:1] for line in result.stdout.splitlines()]
+    assert (["ask_px"] in lines) == (rows == 1)
+
+
 def test_json_has_no_nan_and_whole_numbers_stay_numbers(small: Path) -> None:
     assert ask(small, "SELECT 'nan'::DOUBLE AS x, NULL AS y, sum(1) AS n, [1] AS l") == [
         {"x": None, "y": None, "n": 1, "l": [1]}

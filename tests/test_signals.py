@@ -1,16 +1,27 @@
 """The enabled features over market rows: their books, which rows are kept, and every promise."""
 
 import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from operators.arrays import pack
 from operators.features.feature import Terms
 from operators.features.flow.depth import DEPTH
 from operators.features.flow.rows import ASK_PX, ASK_QTY, BID_PX, BID_QTY
 from operators.features.levels import BookLevels, cut_books
-from operators.features.registry import ALL, FEATURES, NAMES, SETS, chosen
+from operators.features.registry import (
+    ALL,
+    FEATURES,
+    NAMES,
+    SETS,
+    STATE_BYTES_MAX,
+    chosen,
+)
 from operators.features.signal_log import SignalLog
 from operators.features.signals import Signals
 from operators.market.books.words import BookReason, BookState
@@ -22,6 +33,7 @@ from tests import feature_cases
 from tests.book_cases import BUY, SELL, SlowBook, market, message, table
 from tests.check_operator import check_operator
 from tests.flow_cases import START_NS
+from venues.tape import open_tapes
 
 N_MARKETS = len(table().instruments)
 START = message([(BUY, 99.0, 1.0), (BUY, 98.0, 2.0), (SELL, 101.0, 3.0)], snapshot=True, number=1)
@@ -97,6 +109,21 @@ def test_every_operator_has_the_columns_that_the_registry_names() -> None:
 def test_sets_and_features_come_in_the_order_asked_for() -> None:
     assert [f.name for f in chosen(["depth", "cvd"])] == [*(f.name for f in SETS["depth"]), "cvd"]
     assert chosen([ALL]) == FEATURES
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_a_set_remembers_no_more_than_it_says(name: str) -> None:
+    """Per instrument; the first eight share a lane, and know of each other."""
+    one = table().instruments[0]
+
+    def size(n: int) -> int:
+        each = tuple(replace(one, lane=0, symbol=k, name=f"X{k}", base=f"X{k}") for k in range(n))
+        signals = Signals(Terms.of(InstrumentTable(1, "USD", each)), (name,))
+        return len(pack(signals.initial()._replace(books=())))  # type: ignore[arg-type]
+
+    assert STATE_BYTES_MAX[name] / 2 < size(8) - size(7) <= STATE_BYTES_MAX[name]
+    assert name == "detection" or STATE_BYTES_MAX[name] <= 16_384
+    assert set(STATE_BYTES_MAX) == set(SETS)
 
 
 # ---- books
@@ -235,17 +262,47 @@ def test_every_promise_of_an_operator() -> None:
     check_operator(log_of(instruments), concat([warm, rows]), without_numba=True)
 
 
-def test_no_value_depends_on_what_else_is_chosen() -> None:
-    """Where no side is told it follows from the quote, in some markets that of the book."""
+# fmt: off
+TOLD = [  # whether all markets have quotes, and whether venues say who was the aggressor
+    ("all have quotes",            True,  True),
+    ("the book's where it has none", False, True),
+    ("sides follow from quotes",   False, False),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("what", "quoted", "sided"), TOLD, ids=[t[0] for t in TOLD])
+def test_no_value_depends_on_what_else_is_chosen(what: str, quoted: bool, sided: bool) -> None:
+    """At any row: also at those of books, which only some features read."""
     instruments, rows = mixed(3_000, seed=3)
-    rows.side[rows.kind == Kind.TRADE] = 0
-    assert (instruments.arrays().has_quotes == 0).any()
-    for name in ("cvd", "trade_imbalance", "footprint_delta", "toxicity_short"):
-        found = []
-        for words in ((name,), (name, "microprice"), (name, "imbalance_levels")):
-            signals = Signals(Terms.of(instruments), words)
-            found.append(signals.step(signals.initial(), rows)[1].values[:, 0])
-        trades = rows.kind == Kind.TRADE
-        assert np.isfinite(found[0][trades]).any(), name
-        for other in found[1:]:
-            np.testing.assert_array_equal(found[0][trades], other[trades], name)
+    if quoted:
+        each = tuple(replace(one, has_quotes=True) for one in instruments.instruments)
+        instruments = replace(instruments, instruments=each)
+    if not sided:
+        rows.side[rows.kind == Kind.TRADE] = 0
+    alone_equals_together(instruments, rows)
+
+
+def test_no_value_of_a_recording_depends_on_what_else_is_chosen(
+    data_path: Callable[[str], Path],
+) -> None:
+    tapes = [f"{kind}/binance_usdm_BTCUSDT_20240808T2354.parquet"
+             for kind in ("book", "quotes", "trades")]  # fmt: skip
+    feed = open_tapes([data_path(tape) for tape in tapes], lanes=1)
+    rows = next(feed.read(0, 60_000))
+    assert np.count_nonzero((rows.kind == Kind.BOOK) & (rows.flags & Flag.MSG_LAST > 0)) > 100
+    found = alone_equals_together(feed.table, rows)
+    ends = (rows.kind == Kind.BOOK) & (rows.flags & Flag.MSG_LAST > 0)
+    assert np.isfinite(found["cvd"][ends]).mean() > 0.9
+
+
+def alone_equals_together(instruments: InstrumentTable, rows: MarketRows) -> dict[str, F8]:
+    def found(words: tuple[str, ...]) -> dict[str, F8]:
+        signals = Signals(Terms.of(instruments), words)
+        return signals.columns(signals.step(signals.initial(), rows)[1])
+
+    together = found((ALL,))
+    for words in ((name,) for name in (*SETS, "cvd", "toxicity_short", "microprice")):
+        for name, values in found(words).items():
+            np.testing.assert_array_equal(values, together[name], err_msg=f"{words}: {name}")
+    return together

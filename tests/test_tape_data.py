@@ -14,9 +14,8 @@ from venues.tape import TapeError, open_tapes
 
 FIRST_ROWS = 20_000
 SUPPORTED = ("trades", "quotes", "book", "bars", "quote_bars", "funding", "open_interest",
-             "mark_price")  # fmt: skip
-REFUSED = ("options", "futures_chain", "orders_l3", "book_snapshots", "etf_flows",
-           "macro_calendar", "event_contracts")  # fmt: skip
+             "mark_price", "options", "futures_chain")  # fmt: skip
+REFUSED = ("orders_l3", "book_snapshots", "etf_flows", "macro_calendar", "event_contracts")
 
 
 @pytest.mark.parametrize("folder", SUPPORTED)
@@ -78,3 +77,12 @@ def test_sample_tapes_are_those_of_their_readme():
 
 def _size(path: Path) -> int:
     return path.stat().st_size if path.is_file() else 0
+
+
+def test_all_assets_share_a_lane_where_that_is_asked_for(data_path):
+    """Features compare what stands in one lane; by themselves assets are spread over all."""
+    tape = data_path("bars/multi_venue_1h_2019.parquet")
+    assert {one.lane for one in open_tapes([tape]).table.instruments} == {0, 1}
+    together = open_tapes([tape], one_lane=True).table
+    assert {one.lane for one in together.instruments} == {0}
+    assert together.lanes == open_tapes([tape]).table.lanes

@@ -19,7 +19,7 @@ from typing import Any
 
 import schemas
 from flows.meter import METRICS, STATES, STEP_ROWS, STEP_S
-from operators.features.registry import SETS
+from operators.features.registry import SETS, STATE_BYTES_MAX
 from schemas import rows, signal_rows
 from schemas.calendars import Calendar
 from schemas.expectations import (
@@ -261,12 +261,16 @@ def features_page() -> str:
         "Each row shows the present values of its instrument as of that row; null (NaN in memory)",
         "before the warm-up is over, and where the column `null` says so. `best quote` is the",
         "venue's quote, or the book's best level where a market has none. Definitions, windows and",
-        "time basis stand at the operators.",
+        "time basis stand at the operators. What a set remembers is beside the books, which count",
+        "for themselves (1 MB each at most). Markets and assets are compared within a lane: those",
+        "of tapes are spread over eight, or share one by `trifecta run --one-lane`.",
     ]
     for name, features in SETS.items():
         lines += [
             "",
             f"## {name}",
+            "",
+            f"Remembers at most {STATE_BYTES_MAX[name] / 1024:g} KB per instrument.",
             "",
             "| feature | from | unit | warm-up | least market time | null | source |",
             "| --- | --- | --- | --- | ---: | --- | --- |",
@@ -285,7 +289,8 @@ def expectations_page() -> str:
         "# What is expected of market rows",
         "",
         "One suite per kind of row and class of market: `event` are contracts that pay 0 or 1,",
-        "`loose` are markets whose quotes may cross ([sessions](sessions.md)), `plain` all others.",
+        "`option` options, `loose` markets whose quotes may cross ([sessions](sessions.md)),",
+        "`plain` all others.",
         "A row that fails goes to `quarantine.v1` with the reason of the first",
         "expectation that it fails. The gate of a running desk and `trifecta quality`, which runs",
         "Great Expectations, judge by the same suites.",

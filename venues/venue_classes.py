@@ -227,6 +227,14 @@ def _futures(name: str) -> Terms | None:
     return Terms(InstrumentKind.LINEAR, base, "USD", "USD", size)
 
 
+def _stock_option(name: str) -> Terms | None:
+    """GOOG-20151224-600-C: its price is per share, of which a contract has 100."""
+    of = _equity(name.partition("-")[0])
+    if of is None or not contract_of("us_options", name).right:
+        return None
+    return Terms(InstrumentKind.OPTION, of.base, of.quote, of.settle, "100")
+
+
 def _event(name: str) -> Terms | None:
     if not re.fullmatch(r"\S{1,200}", name):
         return None
@@ -301,6 +309,10 @@ _FUTURES = VenueClass(
     "exchange futures", _futures, "0.00001", "0.00001",
     can_short=True, binary=False, tick="0.01", lot="1",
 )  # fmt: skip
+_STOCK_OPTIONS = VenueClass(
+    "US options on stocks, in a consolidated feed", _stock_option, "0.00003", "0.00003",
+    can_short=True, binary=False, tick="0.01", lot="1",
+)  # fmt: skip
 _BROKER = VenueClass(
     "FX and metals of an MT5 broker, cost in the spread", _broker, "0", "0",
     can_short=True, binary=True, tick="0.00001", lot="1000",
@@ -352,6 +364,7 @@ VENUES: dict[str, VenueClass] = {
     "cme": _FUTURES,
     "comex": _FUTURES,
     "polymarket": _EVENTS,
+    "us_options": _STOCK_OPTIONS,
     **dict.fromkeys(
         ("US_NBBO", "AMEX", "ARCA", "BATS", "BATS_Y", "CBOE", "CHX", "EDGA", "EDGX", "FINRA_ADF",
          "NASDAQ", "NASDAQ_BX", "NASDAQ_PSX", "NSX", "NYSE"),

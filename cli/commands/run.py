@@ -85,6 +85,13 @@ def run(
             "docs/features.md. None if not given.",
         ),
     ] = None,
+    one_lane: Annotated[
+        bool,
+        typer.Option(
+            "--one-lane",
+            help="All assets of the tapes in one lane, so that features compare them.",
+        ),
+    ] = False,
     operator: Annotated[
         str | None,
         typer.Option(
@@ -131,7 +138,7 @@ def run(
         )  # fmt: skip
         request = Request(
             settings, tuple(tape or ()), simulate, rows, rate, profile, topology, from_, to, batch,
-            speed, out, json, from_topic, least_of(completeness, allow_incomplete),
+            speed, out, json, from_topic, least_of(completeness, allow_incomplete), one_lane,
         )  # fmt: skip
         code = run_request(request)
     raise typer.Exit(code)

@@ -10,6 +10,7 @@ import numpy as np
 from console.report.data import Curve, PriceSample, RunData
 from console.report.rates import Rates
 from console.report.trips import CLOSED, OPEN, REASONS, REJECTED, Trip
+from schemas.instruments import InstrumentKind
 from schemas.kinds import Engine, Kind
 from schemas.reasons import Reason
 from schemas.rows import F8, DecisionRows
@@ -101,8 +102,13 @@ def sharpe(curve: Curve) -> Sharpe:
 
 
 def first_priced(data: RunData) -> int | None:
-    """Row of the first instrument of the table that has a price; None without any."""
-    return min((row for row, sample in data.prices.items() if sample.mid.size), default=None)
+    """Row of the first instrument of the table that has a price; None without any.
+
+    An option is none: held to its end it is worth nothing, or something else.
+    """
+    kinds = [one.kind for one in data.instruments.instruments]
+    priced = (row for row, sample in data.prices.items() if sample.mid.size)
+    return min((row for row in priced if kinds[row] != InstrumentKind.OPTION), default=None)
 
 
 def buy_and_hold(data: RunData) -> Curve | None:

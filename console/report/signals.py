@@ -3,11 +3,21 @@
 from collections.abc import Iterable, Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
 from console.report.words import percent
+from operators.features.cross.members import (
+    NO_MEMBER,
+    Members,
+    asset_members,
+    instrument_members,
+)
+from operators.features.cross.registry import ASSETS, MARKETS
+from operators.features.derivatives.basis import spot_partners
+from operators.features.derivatives.registry import OPTIONS, SPOT
 from operators.features.feature import BOOK, MIDS, PRICE, QUOTES, TRADES
 from operators.features.registry import FEATURES
-from schemas.instruments import InstrumentTable
+from schemas.instruments import InstrumentKind, InstrumentTable
 from schemas.kinds import Kind
 from schemas.rows import I8
 from schemas.signal_rows import SignalRows
@@ -23,9 +33,10 @@ _READS = {  # the kinds of rows without any of which an instrument can never hav
     "open interest": (Kind.OPEN_INTEREST,),
     "mark": (Kind.MARK,),
     "bars": (Kind.BAR,),
-    "option quotes": (Kind.QUOTE,),
+    OPTIONS: (Kind.QUOTE,),
     "orders one by one": (Kind.BOOK,),
 }
+_KINDS_OF = {OPTIONS: (InstrumentKind.OPTION,)}  # instruments that alone can have it
 _COUNTED = [int(Kind.TRADE), int(Kind.QUOTE), int(Kind.BOOK)]
 _KINDS = 1 + max(Kind)
 Shares = Mapping[str, float | None]  # feature: share; None where no instrument can have it
@@ -43,7 +54,9 @@ class WarmShares:
     Notes
     -----
     Counted are trades, quotes and book messages, and all rows of an instrument that has none of
-    these. A feature applies to the instruments that have rows of each kind that it reads.
+    these. A feature applies to the instruments that have rows of each kind that it reads, and are
+    what it is about: options, contracts with a spot market in their lane, or markets with others
+    in their lane to compare with.
     Memory: 8 bytes per instrument and feature.
     """
 
@@ -51,6 +64,11 @@ class WarmShares:
         self._names, n = tuple(names), len(table.instruments)
         arrays = table.arrays()
         self._base = arrays.base
+        self._can_be = {word: np.isin(arrays.kind, kinds) for word, kinds in _KINDS_OF.items()} | {
+            SPOT: spot_partners(arrays) >= 0,
+            MARKETS: _compared(instrument_members(arrays)),
+            ASSETS: _compared(asset_members(table)),
+        }
         self._kinds = np.zeros((n, _KINDS), np.int64)
         self._flowing, self._all = np.zeros((2, n, len(self._names)), np.int64)
 
@@ -77,10 +95,18 @@ class WarmShares:
             can = rows > 0
             for each in reads.get(name, ()):
                 kinds = [int(kind) for kind in _READS.get(each, ())]
+                if each in self._can_be:
+                    can &= self._can_be[each]
                 if kinds:
                     can &= self._kinds[:, kinds].any(axis=1)
             found[name] = int(shown[can, j].sum()) / int(rows[can].sum()) if can.any() else None
         return found
+
+
+def _compared(members: Members) -> NDArray[np.bool_]:
+    """Which instruments have others to be compared with."""
+    others = np.count_nonzero(members.row != NO_MEMBER, axis=1)[members.lane] > 1
+    return np.asarray(others & (members.place != NO_MEMBER))
 
 
 def signals_line(shares: Shares) -> str:

@@ -24,12 +24,15 @@ class Happenings(NamedTuple):
 
 
 class Sessions(NamedTuple):
-    """Opening hours of trading places, one row each, sorted by time; known before the run begins.
+    """Opening hours of trading places, place after place; known before the run begins.
 
-    Within a row every session ends before the next one opens.
+    Of a place every session ends before the next one opens, with at most one rest inside of it.
     """
 
-    open_ns: I8  # (places, days) UTC
+    first: I8  # (places + 1,) where each place begins in the arrays below
+    open_ns: I8  # (sessions,) UTC
+    rest_ns: I8  # when its rest begins; where it has none, that and `resume_ns` are its close
+    resume_ns: I8
     close_ns: I8
 
 
@@ -44,7 +47,7 @@ class FundFlows(NamedTuple):
 
 _NO_TIMES: I8 = np.zeros(0, np.int64)
 NO_HAPPENINGS = Happenings(_NO_TIMES, np.zeros(0, np.int8))
-NO_SESSIONS = Sessions(_NO_TIMES.reshape(0, 0), _NO_TIMES.reshape(0, 0))
+NO_SESSIONS = Sessions(np.zeros(1, np.int64), *[_NO_TIMES] * 4)
 NO_FUND_FLOWS = FundFlows((), np.zeros(0, np.int32), _NO_TIMES, np.zeros(0))
 
 

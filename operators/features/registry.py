@@ -24,6 +24,12 @@ SETS: dict[str, tuple[Feature, ...]] = {
     "derivatives": DERIVATIVES,
     "cross": CROSS,
 }
+# What a set may remember per instrument, bytes, beside the books: 16 KB but for `detection`, which
+# keeps a book of its own of the levels about the touch, twice, and the orders behind them.
+STATE_BYTES_MAX = {
+    "flow": 9_216, "depth": 2_048, "detection": 40_960, "structure": 4_608, "derivatives": 2_048,
+    "cross": 13_312,
+}  # fmt: skip
 FEATURES: tuple[Feature, ...] = tuple(feature for each in SETS.values() for feature in each)
 NAMES: tuple[str, ...] = tuple(feature.name for feature in FEATURES)
 _BY_NAME = {feature.name: (feature,) for feature in FEATURES}

@@ -59,7 +59,8 @@ class Signals(ArrayOperator[SignalsState]):
     no quotes.
     They change at MSG_LAST, so features do; one that is gapped has no levels.
     Time: venue time, never backwards. Chunks: any split of the same rows gives the same bytes.
-    State: the sum of the chosen operators', 10 kB per instrument for all order flow, and the books.
+    State: the sum of the chosen operators', per set at most `STATE_BYTES_MAX` of the registry for
+    each instrument, and the books.
     Errors: ValueError for words that the registry refuses.
 
     Examples

@@ -23,7 +23,7 @@ from operators.records import (
     to_records,
 )
 from operators.regime.state import regime_state
-from schemas.instruments import MAX_PARTNERS, InstrumentArrays
+from schemas.instruments import MAX_PARTNERS, InstrumentArrays, InstrumentKind
 from schemas.kinds import NO_ID, NO_SYMBOL, Engine, Flag, Kind
 from schemas.reasons import Reason
 from schemas.rows import FeatureRows, ProposalRows
@@ -33,7 +33,7 @@ BOOK_STATUS = int(Kind.BOOK_STATUS)
 CONTROL, HEARTBEAT, PROPOSAL = int(Kind.CONTROL), int(Kind.HEARTBEAT), int(Kind.PROPOSAL)
 BINARY, SPOT, ARBITRAGE = int(Engine.BINARY), int(Engine.SPOT), int(Engine.ARBITRAGE)
 MSG_LAST = int(Flag.MSG_LAST)
-NOBODY = int(NO_SYMBOL)
+NOBODY, OPTION = int(NO_SYMBOL), int(InstrumentKind.OPTION)
 OK = int(Reason.OK)
 LANE_FIELDS = {
     "seq": "<i8",  # next seq of proposals.v1
@@ -279,7 +279,7 @@ def _unserved(instruments: InstrumentRecords, k: int, engine: int) -> int:
     """Why this engine can never serve this instrument, or OK."""
     if engine == BINARY and instruments.of[k].binary_payout <= 0.0:
         return Reason.BINARY_NOT_OFFERED.value
-    if engine == SPOT and instruments.of[k].rate_row == -2:
+    if engine == SPOT and (instruments.of[k].rate_row == -2 or instruments.of[k].kind == OPTION):
         return Reason.SPOT_NOT_TRADABLE.value
     if engine == ARBITRAGE and instruments.partners[k, 0] < 0:
         return Reason.ARB_NO_SECOND_VENUE.value

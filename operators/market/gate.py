@@ -152,9 +152,10 @@ class _Market(NamedTuple):
 # Helpers take numbers, not the table: handing a tuple of 24 arrays over costs 0.5 us a call.
 @kernel
 def _quote(
-    bid: float, bid_qty: float, ask: float, ask_qty: float, is_event: bool, may_lack: bool,
+    bid: float, bid_qty: float, ask: float, ask_qty: float, may_lack: bool, limit: float,
     may_cross: bool, extra: bool,
 ) -> int:  # fmt: skip
+    """`may_lack`: a side without orders is what the market says; `limit` of its prices."""
     if (math.isnan(bid) or math.isnan(ask)) and not may_lack:
         return _NULL_PRICE
     if math.isinf(bid) or math.isinf(ask) or math.isinf(bid_qty) or math.isinf(ask_qty):
@@ -163,7 +164,6 @@ def _quote(
         return _NOT_POSITIVE
     if bid > ask and not may_cross:
         return _CROSSED
-    limit = CHANCE_MAX if is_event else PRICE_MAX
     if extra or bid > limit or ask > limit or bid_qty > QTY_MAX or ask_qty > QTY_MAX:
         return _OUT_OF_RANGE
     return _OK
@@ -280,8 +280,9 @@ def _judge(
                 if kind == _QUOTE:
                     extra = _any(first, high, low, ref) or _any(price, qty, price, qty)
                     may_cross = market.may_cross[at] != 0
-                    lacks = is_event or kinds[at] == _OPTION
-                    why = _quote(bid, bid_qty, ask, ask_qty, is_event, lacks, may_cross, extra)
+                    may_lack = is_event or kinds[at] == _OPTION
+                    limit = CHANCE_MAX if is_event else PRICE_MAX
+                    why = _quote(bid, bid_qty, ask, ask_qty, may_lack, limit, may_cross, extra)
                 else:
                     extra = _any(bid, bid_qty, ask, ask_qty)
                     if kind == _BAR:

@@ -13,18 +13,24 @@ FASTEST_NS = 1_000_000  # the delay that the fastest row of a venue is taken to 
 
 
 def discover(
-    scans: list[Scan], *, lanes: int, has_recv: bool, at_par: Sequence[str]
+    scans: list[Scan],
+    *,
+    lanes: int,
+    has_recv: bool,
+    at_par: Sequence[str],
+    one_lane: bool = False,
 ) -> InstrumentTable:
     """Every market of the tapes whose symbol its venue's rule can read.
 
     Assets (base currencies) go round robin over the lanes in sorted order, so that all markets of
-    an asset share a lane; `symbol` counts within the lane in the order of (venue, name). The
-    desk's currency is the quote asset of most markets, USD for those in `at_par`. TapeError for a
-    venue without a class.
+    an asset share a lane, or all into lane 0 (`one_lane`); `symbol` counts within the lane in the
+    order of (venue, name). The desk's currency is the quote asset of most markets, options left
+    out, USD for those in `at_par`. TapeError for a venue without a class.
     """
     known = {key: found for key, found in _markets(scans) if found is not None}
     assets = sorted({lane_asset(found.base) for found in known.values()})
-    lane_of = {asset: k % lanes for k, asset in enumerate(assets)}
+    used_lanes = 1 if one_lane else lanes
+    lane_of = {asset: k % used_lanes for k, asset in enumerate(assets)}
     price, size, quoted = _seen(scans)
     offsets = _clock_offsets(scans) if has_recv else {}
     used = [0] * lanes

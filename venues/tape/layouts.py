@@ -44,6 +44,17 @@ LAYOUTS = (
         {**_KEY, "price": NUMBER, "size": NUMBER, "side": WHOLE},
         {"recv_ns": TIME}, ("price",), ("size",),
     ),
+    # Chains, which have the columns of quotes too, and so stand before these. What a contract is,
+    # its name says (`venues.contracts`); columns that say so are not asked.
+    Layout(
+        "options", Kind.QUOTE, frozenset({"strike", "right", "bid_px", "ask_px"}),
+        {**_KEY, "bid_px": NUMBER, "bid_sz": NUMBER, "ask_px": NUMBER, "ask_sz": NUMBER},
+        {"recv_ns": TIME}, ("bid_px", "ask_px"), ("bid_sz", "ask_sz"),
+    ),
+    Layout(
+        "futures_chain", Kind.QUOTE, frozenset({"underlying", "volume_usd", "bid_px", "ask_px"}),
+        {**_KEY, "bid_px": NUMBER, "ask_px": NUMBER}, {"recv_ns": TIME}, ("bid_px", "ask_px"), (),
+    ),
     Layout(
         "quotes", Kind.QUOTE, frozenset({"bid_px", "ask_px"}),
         {**_KEY, "bid_px": NUMBER, "bid_sz": NUMBER, "ask_px": NUMBER, "ask_sz": NUMBER},
@@ -74,6 +85,10 @@ LAYOUTS = (
 )  # fmt: skip
 SUPPORTED = ", ".join(layout.name for layout in LAYOUTS)
 
+# Venues whose recordings of options keep the last quote of each so many seconds, stamped with
+# their begin, where no column says it.
+SAMPLED_S = {"us_options": 60}
+
 # Layouts that `trifecta book` reads: what the desk runs on has no single orders.
 ORDERS = Layout(
     "orders_l3", Kind.BOOK, frozenset({"action", "order_id"}),
@@ -89,8 +104,6 @@ FOR_BOOKS = (ORDERS, SNAPSHOTS)
 
 # Layouts that are known but have no rows in the log yet, by columns that only they have.
 REFUSED = {
-    "options": {"strike", "right"},
-    "futures_chain": {"underlying", "volume_usd"},
     **{layout.name: set(layout.marks) for layout in FOR_BOOKS},
     "etf_flows": {"fund", "net_flow_usd_m"},
     "macro_calendar": {"event", "importance"},

@@ -18,7 +18,7 @@ from venues.tape.columns import (
     open_parquet,
 )
 from venues.tape.errors import TapeError
-from venues.tape.layouts import Layout, layout_of
+from venues.tape.layouts import SAMPLED_S, Layout, layout_of
 from venues.tape.steps import PRICE_DECIMALS_MAX, SIZE_DECIMALS_MAX, Steps
 
 TIME_MAX_NS = 4_102_444_800_000_000_000  # the year 2100: later is not a time, and could overflow
@@ -36,7 +36,7 @@ class Scan:
     markets: list[tuple[str, str]] = field(default_factory=list)  # (venue, symbol), as they come
     price_steps: Steps = field(default_factory=lambda: Steps(PRICE_DECIMALS_MAX))
     size_steps: Steps = field(default_factory=lambda: Steps(SIZE_DECIMALS_MAX))
-    intervals_s: list[int] = field(default_factory=list)  # of bars; empty for other layouts
+    intervals_s: list[int] = field(default_factory=list)  # of bars and samples; else empty
     delay_ns_min: dict[str, int] = field(default_factory=dict)  # venue: least recv_ns - ts_ns
     has_recv: bool = True  # every row has a receive time, opening book snapshots excepted
     first_ts_ns: int | None = None  # in file order, None if no row has one
@@ -69,6 +69,8 @@ def scan(path: Path) -> Scan:
             intervals |= set(np.unique(integers(batch, "interval_s")[0]).tolist())
         snapshot = booleans(batch, "is_snapshot") if "is_snapshot" in layout.columns else None
         delays = _add_times(found, batch, market, snapshot, delays, len(numbers))
+    if layout.name == "options":
+        intervals |= {SAMPLED_S[venue] for venue, _ in numbers if venue in SAMPLED_S}
     found.markets, found.intervals_s = list(numbers), sorted(intervals)
     for (venue, _), delay in zip(numbers, delays.tolist(), strict=False):
         if delay < TIME_MAX_NS:

@@ -33,6 +33,8 @@ _FLOATS = {
     "quote_bars": {
         "bid_px": "bid_close", "bid_qty": "bid_sz", "ask_px": "ask_close", "ask_qty": "ask_sz",
     },
+    "options": {"bid_px": "bid_px", "bid_qty": "bid_sz", "ask_px": "ask_px", "ask_qty": "ask_sz"},
+    "futures_chain": {"bid_px": "bid_px", "ask_px": "ask_px"},
     "funding": {"price": "rate"},
     "open_interest": {"qty": "oi"},
     "mark_price": {"price": "mark_px", "ref": "index_px"},

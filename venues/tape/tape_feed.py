@@ -50,6 +50,7 @@ def open_tapes(
     from_ns: int | None = None,
     to_ns: int | None = None,
     lanes: int = 8,
+    one_lane: bool = False,
     latency_ns: int = LATENCY_NS,
     at_par: Sequence[str] = USD_AT_PAR,
 ) -> TapeFeed:
@@ -58,13 +59,15 @@ def open_tapes(
     Parameters
     ----------
     paths : files in Parquet, in any order
-        Layouts trades, quotes, book, bars, quote_bars, funding, open_interest and mark_price,
-        told by their columns. Sources are numbered in the order of folder and file name, so that
-        the same tapes give the same rows however they are listed.
+        Layouts trades, quotes, book, bars, quote_bars, funding, open_interest, mark_price, options
+        and futures_chain, told by their columns. Sources are numbered in the order of folder and
+        file name, so that the same tapes give the same rows however they are listed.
     from_ns, to_ns : int, optional
         Keep rows with from_ns <= ts_recv_ns < to_ns. The instrument table is that of all rows.
     lanes : int
         Number of lanes; see `discover` for who shares one.
+    one_lane : bool
+        All assets share the first, so that features can compare them.
     latency_ns : int
         Added to venue times to stand for receive times, where not every tape has these.
     at_par : sequence of str
@@ -72,8 +75,9 @@ def open_tapes(
 
     Notes
     -----
-    Bars, and quotes made from bars, are stamped with their end, when they are known. Rows are
-    never dropped: a defect is a `reason`. Funding and open interest keep the source's stamp.
+    Bars, and quotes made from bars or samples, are stamped with their end, when they are known.
+    Rows are never dropped: a defect is a `reason`. Funding and open interest keep the source's
+    stamp.
 
     Raises
     ------
@@ -87,7 +91,7 @@ def open_tapes(
         raise ValueError(f"latency_ns must not be negative, was {latency_ns}")
     scans = sorted((scan(path) for path in _each_once(paths)), key=lambda s: (s.name, s.sha256))
     has_recv = all(one.has_recv and one.first_recv_ns is not None for one in scans)
-    table = discover(scans, lanes=lanes, has_recv=has_recv, at_par=at_par)
+    table = discover(scans, lanes=lanes, has_recv=has_recv, one_lane=one_lane, at_par=at_par)
     rows_of = {(i.venue, i.name): k for k, i in enumerate(table.instruments)}
     streams = [
         Stream(one, source, table, rows_of, interval_s, has_recv, latency_ns)

@@ -35,21 +35,23 @@ def instrument_members(instruments: InstrumentArrays) -> Members:
 def asset_members(table: InstrumentTable) -> Members:
     """The first assets of each lane, each with the price of its first instrument there.
 
-    All instruments of an asset have its place.
+    Of those in the desk's currency: ETH in BTC beside BTC in USD would compare nothing. All
+    instruments of an asset have its place, in whatever currency.
     """
     instruments = table.arrays()
     singles = instrument_members(instruments)
     place = np.full_like(singles.place, NO_MEMBER)
     row = np.full_like(singles.row, NO_MEMBER)
+    desk = table.currency(table.desk_currency)
     seen: dict[tuple[int, str], int] = {}
     for k, one in enumerate(table.instruments):
-        if singles.place[k] == NO_MEMBER:
-            continue
         key = one.lane, table.currency(one.base)
-        if key not in seen:
+        if singles.place[k] != NO_MEMBER and table.currency(one.quote) == desk and key not in seen:
             seen[key] = sum(lane == one.lane for lane, _ in seen)
             row[one.lane, seen[key]] = k
-        place[k] = seen[key]
+    for k, one in enumerate(table.instruments):
+        if singles.place[k] != NO_MEMBER:
+            place[k] = seen.get((one.lane, table.currency(one.base)), NO_MEMBER)
     return Members(place, singles.lane, _fitted(row))
 
 

@@ -17,8 +17,9 @@ from operators.features.cross.sessions import PLACES, SessionRange
 from operators.features.cross.shock import Shock
 from operators.features.feature import Feature, Make, Terms
 
-PRICE, QUOTES, TRADES = "any price", "best quote", "trades"
+PRICE, QUOTES, MIDS, TRADES = "any price", "best quote", "mids", "trades"
 CALENDAR, HOURS = "calendar", "opening hours"
+MARKETS, ASSETS = "other markets of its lane", "other assets of its lane"
 
 
 def _correlation_1m(terms: Terms) -> Correlation:
@@ -70,13 +71,13 @@ _NO_SCATTER = "all bars before were the same"
 _TWO_DAYS = 2 * forecast.BINS * forecast.BIN_NS
 _NEW_BIN = "an hour that was not seen whole, or leads into a time of day never seen"
 _NO_CALENDAR = "an empty calendar, or {} its {} happening"
-_CLOSED = "outside of the session, in its first 30 min, or begun before the first row"
+_CLOSED = "outside of the session, in its rest or first 30 min, or begun before the first row"
 
 
 def _correlations(make: Make, suffix: str, bar_ns: int, bar: str) -> tuple[Feature, ...]:
     warm, words = correlation.BARS_MIN * bar_ns, f"{correlation.BARS_MIN} bars of {bar} in common"
     return tuple(
-        Feature(f"correlation_{name}_{suffix}", make, (PRICE,), _CORRELATION, warm, words,
+        Feature(f"correlation_{name}_{suffix}", make, (PRICE, MARKETS), _CORRELATION, warm, words,
                 _OF_FIRST, _METRICS)
         for name in ("leader", "mean")
     )  # fmt: skip
@@ -85,7 +86,7 @@ def _correlations(make: Make, suffix: str, bar_ns: int, bar: str) -> tuple[Featu
 def _rotations(make: Make, suffix: str, window_ns: int, window: str) -> tuple[Feature, ...]:
     units = {"rank": _SHARE, "strength_bps": "bps", "breadth": _SHARE}
     return tuple(
-        Feature(f"rotation_{name}_{suffix}", make, (PRICE,), unit, window_ns, window, _ALONE,
+        Feature(f"rotation_{name}_{suffix}", make, (PRICE, ASSETS), unit, window_ns, window, _ALONE,
                 _TITMAN)
         for name, unit in units.items()
     )  # fmt: skip
@@ -125,7 +126,7 @@ FEATURES: tuple[Feature, ...] = (
             "a day of 5 min with spreads, seen on 2 days, and an hour", _NEW_BIN, _CORSI),
     *(
         Feature(f"session_{what}_{place}", _sessions,
-                (HOURS, QUOTES, TRADES) if what == "volume" else (HOURS, QUOTES), unit, 0,
+                (HOURS, MIDS, TRADES) if what == "volume" else (HOURS, MIDS), unit, 0,
                 "30 min of a session that was awaited", _CLOSED, _CRABEL)
         for place in PLACES
         for what, unit in _SESSION_UNITS.items()

@@ -32,8 +32,8 @@ class Rotation(Signal[RotationState]):
     Parameters
     ----------
     table : InstrumentTable
-        The first 16 assets of each lane are compared, each by the price of its first instrument;
-        the first of all is the leader.
+        The first 16 assets of each lane are compared, each by the price of its first instrument in
+        the desk's currency; the first of all is the leader.
     bar_ns : int
         Length of a bar.
     bars : int

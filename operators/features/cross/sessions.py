@@ -1,5 +1,6 @@
 """Session expansion: the range of a session's first half hour, and how the price leaves it."""
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -39,7 +40,7 @@ class SessionRange(Signal[SessionRangeState]):
     n_instruments : int
         Rows of the instrument table; `k` counts them from 0.
     sessions : Sessions
-        Opening hours of PLACES in that order; none at all leaves every value null.
+        Of PLACES in that order; none at all leaves every value null.
 
     Notes
     -----
@@ -48,12 +49,14 @@ class SessionRange(Signal[SessionRangeState]):
     session_breakout, +1 or -1 the side on which the mid last left that range, 0 while it has not;
     session_volume, volume per time since over volume per time in the range, above 1 where the
     breakout brings trade.
-    Nulls: outside of the place's session and in its first 30 min; for a session that was under way
-    at the instrument's first row, or without a mid in its range; the volume where the range had
-    none, and in the first minute after it.
+    Nulls: outside of the place's session, in its rest, and in its first 30 min; for a session that
+    was under way at the instrument's first row, or without a mid in its range; the volume where the
+    range had none, and in the first minute after it. A rest counts in no time and no volume.
     Time: venue time of the instrument, never back. Opening hours are known beforehand, with summer
-    time in them. Chunks: any split gives the same bytes. State: 272 bytes per instrument.
-    Errors: ValueError for another number of places, or sessions that overlap.
+    time, holidays and early closes in them. Chunks: any split gives the same bytes.
+    State: 272 bytes per instrument.
+    Errors: ValueError for another number of places, sessions that overlap, and a rest that is not
+    inside of its session and behind the first 30 min.
     Source: Crabel (1990), Day Trading with Short Term Price Patterns and Opening Range Breakout.
     """
 
@@ -64,17 +67,14 @@ class SessionRange(Signal[SessionRangeState]):
     )
 
     def __init__(self, n_instruments: int, sessions: Sessions) -> None:
-        places, days = sessions.open_ns.shape
-        if places not in (0, len(PLACES)) or sessions.close_ns.shape != sessions.open_ns.shape:
-            raise ValueError(
-                f"sessions must be of {', '.join(PLACES)}, was {sessions.open_ns.shape} opens and "
-                f"{sessions.close_ns.shape} closes"
-            )
-        times = np.stack([sessions.open_ns, sessions.close_ns], axis=2).reshape(places, 2 * days)
-        if (np.diff(times, axis=1) <= 0).any():
-            raise ValueError("a session must end after it opens, and before the next one opens")
+        places = sessions.first.size - 1
+        if places not in (0, len(PLACES)):
+            raise ValueError(f"sessions must be of {', '.join(PLACES)}, was {places} places")
+        for first, stop in pairwise(sessions.first.tolist()):
+            _check(Sessions(sessions.first, *(ns[first:stop] for ns in sessions[1:])))
         self.n_instruments = n_instruments
         self._sessions = sessions
+        self._first_day = sessions.first[:-1] if places else np.zeros(len(PLACES), np.int64)
 
     def initial(self) -> SessionRangeState:
         n, places = self.n_instruments, len(PLACES)
@@ -83,7 +83,7 @@ class SessionRange(Signal[SessionRangeState]):
             return np.full((n, places), value)
 
         return SessionRangeState(
-            ts_ns=np.full(n, _NEVER), day=np.zeros((n, places), np.int64),
+            ts_ns=np.full(n, _NEVER), day=np.tile(self._first_day, (n, 1)),
             entered=np.full((n, places), -1), high=blank(np.nan), low=blank(np.nan),
             side=blank(0.0), opening=blank(0.0), after=blank(0.0),
             held=np.full((n, len(self.NAMES)), np.nan),
@@ -91,6 +91,18 @@ class SessionRange(Signal[SessionRangeState]):
 
     def fill(self, state: SessionRangeState, rows: SignalInput, values: F8, columns: I8) -> None:
         _walk(state, self._sessions, rows.k, rows.flow, values, columns)
+
+
+def _check(sessions: Sessions) -> None:
+    """Of one place."""
+    times = np.stack([sessions.open_ns, sessions.close_ns], axis=1).ravel()
+    if (np.diff(times) <= 0).any():
+        raise ValueError("a session must end after it opens, and before the next one opens")
+    rests = sessions.rest_ns < sessions.close_ns
+    inside = sessions.open_ns + OPENING_NS <= sessions.rest_ns
+    inside &= (sessions.rest_ns <= sessions.resume_ns) & (sessions.resume_ns <= sessions.close_ns)
+    if (rests & ~inside).any():
+        raise ValueError("a rest must be inside of its session, and behind its first 30 min")
 
 
 @kernel
@@ -106,7 +118,7 @@ def _enter(memory: SessionRangeState, k: int, place: int, day: int, is_whole: bo
 def _expand(
     memory: SessionRangeState, k: int, place: int, since_ns: int, mid: float, qty: float
 ) -> None:
-    """A row of a session that is open."""
+    """A row of a session that is open; `since_ns` without its rest."""
     held, at = memory.held[k], place * WIDTH
     high, low = memory.high[k, place], memory.low[k, place]
     if since_ns < OPENING_NS:
@@ -144,16 +156,19 @@ def _walk(
         now_ns = max(before_ns, flow.ts_ns[i])
         memory.ts_ns[k] = now_ns
         qty = flow.qty[i] if flow.event[i] & TRADE else 0.0
-        for place in range(sessions.open_ns.shape[0]):
-            opens, closes = sessions.open_ns[place], sessions.close_ns[place]
-            day = memory.day[k, place]
-            while day < closes.size and closes[day] <= now_ns:
+        for place in range(sessions.first.size - 1):
+            day, stop = memory.day[k, place], sessions.first[place + 1]
+            while day < stop and sessions.close_ns[day] <= now_ns:
                 day += 1
             memory.day[k, place] = day
             for j in range(WIDTH):
                 memory.held[k, place * WIDTH + j] = np.nan
-            if day < closes.size and opens[day] <= now_ns:
-                if memory.entered[k, place] != day:
-                    _enter(memory, k, place, day, before_ns > _NEVER)
-                _expand(memory, k, place, now_ns - opens[day], flow.mid[i], qty)
+            if day == stop or now_ns < sessions.open_ns[day]:
+                continue
+            if memory.entered[k, place] != day:
+                _enter(memory, k, place, day, before_ns > _NEVER)
+            rested_ns = min(now_ns, sessions.resume_ns[day]) - sessions.rest_ns[day]
+            if rested_ns < 0 or now_ns >= sessions.resume_ns[day]:
+                since_ns = now_ns - sessions.open_ns[day] - max(rested_ns, 0)
+                _expand(memory, k, place, since_ns, flow.mid[i], qty)
         show(values, i, columns, memory.held, k)

@@ -11,6 +11,7 @@ from operators.features.feature import Feature, Terms
 
 RATES, INTEREST, PRICE = "funding", "open interest", "any price"
 MARKS, QUOTES, OPTIONS, FUNDS = "mark", "best quote", "option quotes", "fund flows"
+SPOT = "its spot market"
 
 
 def _funding(terms: Terms) -> Funding:
@@ -86,8 +87,8 @@ FEATURES: tuple[Feature, ...] = (
             f"{_SAID_1H}, {_RATES_N}", _UNMOVED, _PRACTICE),
     Feature("funding_oi_divergence_1h", _positioning_1h, (RATES, INTEREST, PRICE), "-1, 0, 1",
             _NS_1H, f"{_SAID_1H}, {_RATES_N}", _UNMOVED, _PRACTICE),
-    Feature("basis_bps", _basis, (PRICE,), _BPS, 0, "1 price of each", _NO_SPOT, _HULL),
-    Feature("basis_annual", _basis, (PRICE,), "fraction per year", 0, "1 price of each",
+    Feature("basis_bps", _basis, (PRICE, SPOT), _BPS, 0, "1 price of each", _NO_SPOT, _HULL),
+    Feature("basis_annual", _basis, (PRICE, SPOT), "fraction per year", 0, "1 price of each",
             _NO_SPOT + "; no expiry, or its last day", _HULL),
     Feature("premium_bps", _premium, (MARKS,), _BPS, 0, "1 mark with an index", _NEVER,
             _PETAJISTO),

@@ -16,6 +16,7 @@ from schemas.rows import F8, I8, U1
 
 WING = 0.25  # delta of the options that the skew is between
 REFRESH_NS = 1_000_000_000  # a chain is read again at most once a second: it costs its length
+EIGHTH = 8  # or once such a part of it was quoted anew: a snapshot of a chain has one time for all
 STALE_NS = 3_600_000_000_000  # an hour: options are quoted seldom
 WIDEST = 2.0  # a quote counts if its ask is at most so many times its bid: wings are illiquid
 YEAR_NS = 365 * 86_400_000_000_000
@@ -30,8 +31,9 @@ class SkewState(NamedTuple):
     price: F8  # an option's mid in its own units, NaN where the quote counts not; else the mid
     price_ns: I8  # our clock, when it came
     front: I8  # the first chain of an underlying with a day to go
-    changed: I8  # (chains,) 1 since a quote changed
+    changed: I8  # (chains,) quotes since the chain was read
     read_ns: I8  # (chains,) our clock, when the chain was read
+    forward: F8  # (chains,) as it was read, NaN where it is not known
     smile: F8  # (chains, 3) ATM, REVERSAL, BUTTERFLY
     held: F8
 
@@ -61,10 +63,11 @@ class Skew(Signal[SkewState]):
     Nulls: what has no chain; a volatility without a quote of the last hour, or with a price that no
     volatility gives; the skew where no two neighbours enclose the delta on a side; the last hour.
     Time: ages by our clock, terms by the venue's. A chain is read at a row of it or of its
-    underlying once a quote of it has changed, at most once a second of our clock, or an hour after
-    it was read; until then values stand. Chunks: any split gives the same bytes. Cost: the length
-    of the chain each time.
-    State: 64 bytes per instrument, 40 per expiry.
+    underlying once a quote of it came, at most once a second of our clock; once an eighth of it was
+    quoted since; and an hour after it was read. Until then the skew stands, and an option that is
+    quoted is valued with the forward that was read. Chunks: any split gives the same bytes. Cost:
+    the length of the chain each time, so at most eight options a row.
+    State: 64 bytes per instrument, 48 per expiry.
     Errors: ValueError for an option without expiry, strike or right.
     Source: Black, Scholes (1973); Hull, Options, Futures, and Other Derivatives, chapters 11 and
     15; the forward as in the VIX white paper of Cboe.
@@ -82,7 +85,8 @@ class Skew(Signal[SkewState]):
             price=np.full(n, np.nan), price_ns=np.zeros(n, np.int64),
             front=self._chains.front[:, 0].astype(np.int64), changed=np.zeros(chains, np.int64),
             read_ns=np.full(chains, np.iinfo(np.int64).min // 2),
-            smile=np.full((chains, 3), np.nan), held=np.full((n, len(self.NAMES)), np.nan),
+            forward=np.full(chains, np.nan), smile=np.full((chains, 3), np.nan),
+            held=np.full((n, len(self.NAMES)), np.nan),
         )  # fmt: skip
 
     def fill(self, state: SkewState, rows: SignalInput, values: F8, columns: I8) -> None:
@@ -129,30 +133,41 @@ def _between(x0: float, y0: float, x1: float, y1: float, x: float) -> float:
 
 
 @kernel
+def _value(
+    memory: SkewState, chains: Chains, k: int, forward: float, rate: float, left_ns: int,
+    log_ns: int,
+) -> None:  # fmt: skip
+    """Volatility and delta of one option, by its last quote."""
+    held, years, is_call = memory.held[k], left_ns / YEAR_NS, chains.is_call[k] == 1
+    held[VOL] = held[DELTA] = np.nan
+    if left_ns < TERM_NS_MIN or not forward > 0.0:
+        return
+    price = _fresh(memory, k, log_ns)
+    price *= forward if chains.in_coin[k] else math.exp(rate * years)
+    deviation = implied(forward, chains.strike[k], price, is_call)  # NaN of a price that is none
+    if not np.isnan(deviation):
+        held[VOL] = deviation / math.sqrt(years)
+        held[DELTA] = delta(forward, chains.strike[k], deviation, is_call)
+
+
+@kernel
 def _read(
     memory: SkewState, chains: Chains, chain: int, rate: float, event_ns: int, log_ns: int
 ) -> None:
     """Volatilities of all members, and the skew between them."""
     left_ns = chains.expiry_ns[chain] - event_ns
     held, years = memory.held, left_ns / YEAR_NS
-    growth = math.exp(rate * years)
-    forward = _forward(memory, chains, chain, growth, log_ns)
-    alive = left_ns >= TERM_NS_MIN and forward > 0.0
+    forward = _forward(memory, chains, chain, math.exp(rate * years), log_ns)
+    memory.forward[chain] = forward
     last_delta, last_vol = (np.nan, np.nan), (np.nan, np.nan)  # of the put and call before
     put_wing = call_wing = put_atm = call_atm = np.nan
     for at in range(chains.first[chain], chains.first[chain + 1]):
         k = chains.member[at]
         is_call = chains.is_call[k] == 1
-        held[k, VOL] = held[k, DELTA] = np.nan
-        price = _fresh(memory, k, log_ns) * (forward if chains.in_coin[k] else growth)
-        if not alive or np.isnan(price):
+        _value(memory, chains, k, forward, rate, left_ns, log_ns)
+        vol, own = held[k, VOL], held[k, DELTA]
+        if np.isnan(vol):
             continue
-        deviation = implied(forward, chains.strike[k], price, is_call)
-        if np.isnan(deviation):
-            continue
-        vol = deviation / math.sqrt(years)
-        own = delta(forward, chains.strike[k], deviation, is_call)
-        held[k, VOL], held[k, DELTA] = vol, own
         if is_call:
             wing = _between(last_delta[1], last_vol[1], own, vol, WING)
             atm = _between(last_delta[1], last_vol[1], own, vol, 0.5)
@@ -200,16 +215,23 @@ def _walk(
             if event[i] & TOP:
                 counts = bid_px[i] > 0.0 and ask_px[i] <= WIDEST * bid_px[i]
                 memory.price[k] = rows.mid[i] if counts else np.nan
-                memory.price_ns[k], memory.changed[chain] = log_ns, 1
+                memory.price_ns[k] = log_ns
+                memory.changed[chain] += 1
         else:
             chain = _front(memory, chains, k, event_ns)
             if not np.isnan(rows.mid[i]):
                 memory.price[k], memory.price_ns[k] = rows.mid[i], log_ns
         passed_ns = log_ns - memory.read_ns[chain] if chain != NOT_ONE else 0
-        due = passed_ns >= REFRESH_NS and memory.changed[chain]
+        due = False
+        if chain != NOT_ONE and memory.changed[chain] > 0:
+            part = (chains.first[chain + 1] - chains.first[chain]) // EIGHTH
+            due = passed_ns >= REFRESH_NS or memory.changed[chain] >= max(part, 1)
         if due or passed_ns > STALE_NS:  # by then every quote that was read is too old
             _read(memory, chains, chain, rate, event_ns, log_ns)
             memory.changed[chain], memory.read_ns[chain] = 0, log_ns
+        elif chains.of[k] != NOT_ONE and event[i] & TOP:
+            left_ns = chains.expiry_ns[chain] - event_ns
+            _value(memory, chains, k, memory.forward[chain], rate, left_ns, log_ns)
         if chains.of[k] == NOT_ONE:
             for j in range(3):
                 memory.held[k, ATM + j] = memory.smile[chain, j] if chain != NOT_ONE else np.nan

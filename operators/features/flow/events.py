@@ -46,7 +46,7 @@ class FlowInput(NamedTuple):
 
 
 def flow_input(rows: MarketRows, levels: F8 | None = None) -> FlowInput:
-    """Market rows with the book's levels; without `levels` rows of books are passed over.
+    """Market rows with the book's levels; without `levels` no row tells what a book holds.
 
     Parameters
     ----------
@@ -101,9 +101,10 @@ class FlowEvents(ArrayOperator[EventsState]):
     Notes
     -----
     In: FlowInput, shape (n,). Out: FlowRows, shape (n,).
-    Trades, quotes and (where levels are given) the last row of a book message and rows about a
-    book's status of a known instrument are flow; other rows get NO_INSTRUMENT. In a market without
-    quotes the best level of the book is its quote.
+    Trades, quotes, the last row of a book message and rows about a book's status of a known
+    instrument are flow; other rows get NO_INSTRUMENT. Those of books are flow where no levels are
+    given too, so that nobody's clock, and no value, depends on whether somebody reads books. In a
+    market without quotes the best level of the book is its quote.
     Nulls: a trade whose price or quantity is not positive and finite shows what was before and
     counts for nothing. A quote without both prices, or with the bid above the ask, leaves no quote
     until the next one; a size that is missing or negative is null.
@@ -151,9 +152,7 @@ def _walk(memory: EventsState, market: _Market, rows: FlowInput, out: FlowRows) 
         out.bid_px[i] = out.bid_qty[i] = out.ask_px[i] = out.ask_qty[i] = out.mid[i] = np.nan
         out.sign[i] = 0.0
         kind, lane, symbol = rows.kind[i], rows.lane[i], rows.symbol[i]
-        is_book = n_levels > 0 and (
-            (kind == _BOOK and rows.flags[i] & _LAST != 0) or kind == _STATUS
-        )
+        is_book = (kind == _BOOK and rows.flags[i] & _LAST != 0) or kind == _STATUS
         if kind not in (_TRADE, _QUOTE) and not is_book:
             continue
         if not 0 <= lane < market.base.size or not 0 <= symbol < market.n_of_lane[lane]:
@@ -168,9 +167,9 @@ def _walk(memory: EventsState, market: _Market, rows: FlowInput, out: FlowRows) 
             _quote(
                 memory, k, rows.bid_px[i], rows.bid_qty[i], rows.ask_px[i], rows.ask_qty[i]
             )  # fmt: skip
-        elif market.has_quotes[k]:
+        elif n_levels > 0 and market.has_quotes[k]:
             out.event[i] = LEVELS
-        else:
+        elif n_levels > 0:
             out.event[i], best = LEVELS | TOP, rows.levels[i]
             _quote(memory, k, best[BID_PX, 0], best[BID_QTY, 0], best[ASK_PX, 0], best[ASK_QTY, 0])
         out.bid_px[i], out.bid_qty[i] = memory.bid_px[k], memory.bid_qty[k]
