@@ -5,9 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from flows.log.codec import JsonRow, encode_json, encode_rows, rows_from
+from flows.log.codec import JsonRow, encode_json, encode_rows, encode_words, rows_from
 from flows.log.message import Message
+from flows.log.template import WORDS_MAX
+from flows.log.words import Words, to_words
 from schemas.rows import take
+from schemas.signal_rows import SignalRows
 from schemas.topics import Encoding, Topic
 
 
@@ -36,12 +39,34 @@ def encode(
         return _json(topic, rows, code_version)
     if topic.partitions == "single":
         return encode_rows(topic, lane=0, rows=rows, code_version=code_version)
+    if rows.seq.size <= WORDS_MAX and not isinstance(rows, SignalRows):
+        return _encode_few(topic, rows, code_version, positions)
     messages: list[Message] = []
     for lane, mine in split(rows):
         messages += encode_rows(
             topic, lane=lane, rows=mine, code_version=code_version, positions=positions(lane)
         )
     return messages
+
+
+def _encode_few(
+    topic: Topic, rows: Any, code_version: str, positions: Callable[[int], bytes]
+) -> list[Message]:
+    if type(rows) is not topic.table or not rows.seq.size:
+        return encode_rows(topic, lane=0, rows=rows, code_version=code_version)
+    words = to_words(rows)
+    lanes = sorted(set(rows.lane.tolist()))
+    return [
+        encode_words(
+            topic, lane=lane, words=_of_lane(words, lane) if len(lanes) > 1 else words,
+            code_version=code_version, positions=positions(lane),
+        )
+        for lane in lanes
+    ]  # fmt: skip
+
+
+def _of_lane(words: Words, lane: int) -> Words:
+    return Words(words.table, words.array[words.column("lane") == lane])
 
 
 def split(rows: Any) -> list[tuple[int, Any]]:

@@ -41,7 +41,9 @@ def steps(
     stream: KeyedStream[Parcel], table: InstrumentTable, n_sources: int, books: BookFeeds | None
 ) -> KeyedStream[Parcel]:
     """Gate and books, quarantine numbering, control rows and heartbeats."""
-    stream = gate_steps(stream, table, Intake(table.arrays(), n_sources, books))
+    intake = Intake(table.arrays(), n_sources, books)
+    intake.compile()  # no row waits for that
+    stream = gate_steps(stream, table, intake)
     beats = partial(
         ParcelStep,
         ClosingHeartbeats(table.lanes, table.active_lanes()),
@@ -56,8 +58,7 @@ def worker_steps(
 ) -> KeyedStream[Parcel]:
     """The same gate for rounds, which bring their heartbeats along."""
     intake = Intake(feed.table.arrays(), len(feed.names), book_feeds(feed))
-    if isinstance(feed, LiveFeed):
-        intake.compile()  # no frame waits for that
+    intake.compile()  # no row waits for that
     stream = gate_steps(stream, feed.table, intake)
     if isinstance(feed, LiveFeed):
         stream = op.map_value("resync", stream, hushed(partial(_resync, feed)))

@@ -4,6 +4,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from flows.log.codec import rows_from
 from flows.market_clock import MarketClock
 from operators.market.books.status import BookStatusRows, to_market
 from operators.market.books.words import BookReason, BookState
@@ -126,7 +127,7 @@ class TapeRows:
         market = take(held, slice(0, n))
         market.seq[:] = np.arange(self.position, self.position + n)
         self.position += n
-        self._held = take(held, slice(n, None)) if n < held.seq.size else next(self._batches, None)
+        self._held = rows_from(held, n) if n < held.seq.size else next(self._batches, None)
         return market
 
 

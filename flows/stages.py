@@ -4,7 +4,7 @@ market -> features (and signals) -> decide (lanes, then the portfolio) -> execut
 market -> account -> ledger
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from time import monotonic
@@ -20,7 +20,6 @@ from flows.encode import encode
 from flows.log.lane_sink import LaneSink
 from flows.log.lane_source import LaneSource
 from flows.log.message import Message
-from flows.log.reader import Window, merge_windows
 from flows.log.stop import hushed
 from flows.parcel import Parcel
 from schemas.rows import empty
@@ -48,6 +47,11 @@ FIELDS = {  # where a parcel keeps a topic's rows
     ORDERS: "orders",
     REPORTS: "reports",
     LEDGER: "journal",
+}
+_SILENT = {
+    FIELDS[topic]: empty(topic.table)
+    for topic in (MARKET, FEATURES, PROPOSALS, DECISIONS)
+    if topic.table is not None
 }
 
 
@@ -130,17 +134,10 @@ def build(
     return flow
 
 
-def parcel_of(window: Window) -> Parcel:
-    """The rows of a window, topic by topic, in their order; empty tables for silent topics."""
-    by_topic: dict[str, Window] = {}
-    for (topic, lane), rows in window.items():
-        by_topic.setdefault(topic, {})[(topic, lane)] = rows
-    found: dict[str, Any] = {
-        FIELDS[topic]: empty(topic.table)
-        for topic in (MARKET, FEATURES, PROPOSALS, DECISIONS)
-        if topic.table is not None
-    }
-    found |= {FIELDS[topic_named(topic)]: merge_windows(each) for topic, each in by_topic.items()}
+def parcel_of(tables: Mapping[str, Any]) -> Parcel:
+    """The rows of each topic in their order; empty tables for silent topics."""
+    found: dict[str, Any] = dict(_SILENT)
+    found |= {FIELDS[topic_named(topic)]: rows for topic, rows in tables.items()}
     return Parcel(position=0, last=False, born_s=monotonic(), **found)
 
 

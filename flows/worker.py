@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from time import monotonic, sleep
-from typing import Literal
+from typing import Any, Literal
 
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
@@ -19,7 +19,7 @@ from flows.log.api import Log
 from flows.log.lane_sink import LaneSink
 from flows.log.lane_source import LaneSource
 from flows.log.message import Message
-from flows.log.reader import LaneReader, Window
+from flows.log.reader import LaneReader
 from flows.log.stop import hushed
 from flows.log.writer import Writer
 from flows.meter import Meter
@@ -95,7 +95,7 @@ def run_stage(log: Log, name: str, *, lanes: Sequence[int], folder: Path, meter:
         flow = stages.build(
             name,
             source,
-            LaneSink(writer),
+            LaneSink(writer, source.flight),
             chain,
             seen=_seen(meter, decides=DECISIONS in stage.writes),
         )
@@ -212,9 +212,9 @@ class _Watch:
         self._meter = meter
         self._next_s = 0.0
 
-    def __call__(self, reader: LaneReader, window: Window) -> None:
+    def __call__(self, reader: LaneReader, tables: Mapping[Any, Any]) -> None:
         self._meter.beat()
-        for rows in window.values():
+        for rows in tables.values():
             times = [r["ts_recv_ns"] for r in rows] if isinstance(rows, list) else rows.ts_recv_ns
             self._meter.read(len(times), int(times[-1]))
         now_s = monotonic()

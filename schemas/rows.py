@@ -231,13 +231,15 @@ def _arrow_schema(table: Any) -> pa.Schema:
 
 
 def empty(table: type[Rows], n: int = 0) -> Rows:
-    """`n` blank rows: NaN floats, zero integers."""
-    return table(*(_blank(dtype, n) for dtype in dtypes(table).values()))
+    """`n` blank rows: NaN floats, zero integers. Tables without rows share their arrays."""
+    return _no_rows(cast(Any, table)) if n == 0 else _blank_rows(table, n)
 
 
 def take(rows: Rows, index: Any) -> Rows:
     """Rows picked by an integer array, a mask or a slice; always owned, contiguous arrays."""
-    return type(rows)(*(np.array(column[index]) for column in rows))
+    if isinstance(index, slice):
+        return type(rows)(*[np.array(column[index]) for column in rows])
+    return type(rows)(*[column[index] for column in rows])  # a copy already
 
 
 def concat(parts: list[Rows]) -> Rows:
@@ -274,6 +276,16 @@ def fingerprint(table: type[Any]) -> str:
     """SHA-256 of the column names and types: what two programs compare before they talk."""
     text = ";".join(f"{name}:{dtype.str}" for name, dtype in dtypes(table).items())
     return hashlib.sha256(f"{table.__name__}({text})".encode()).hexdigest()
+
+
+def _blank_rows(table: type[Rows], n: int) -> Rows:
+    return table(*[_blank(dtype, n) for dtype in dtypes(table).values()])
+
+
+@cache
+def _no_rows(table: Any) -> Any:
+    """Made once: a flow asks for them with every batch, and forty arrays cost 40 us."""
+    return _blank_rows(table, 0)
 
 
 def _owned(column: NDArray[Any]) -> NDArray[Any]:

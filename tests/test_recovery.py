@@ -19,8 +19,8 @@ from flows.log.codec import encode_rows
 from flows.log.embedded import EmbeddedLog
 from flows.log.errors import GapError, LogError
 from flows.log.lane_sink import Bundle, LaneSink
-from flows.log.lane_source import LaneSource
-from flows.log.reader import LaneReader, Window, merge_windows
+from flows.log.lane_source import LaneSource, Tables
+from flows.log.reader import LaneReader
 from flows.log.writer import Writer
 from flows.recovery import Manifest, RecoveryDir, RecoveryError, code_version, step_ids
 from flows.runtime import run_flow
@@ -54,8 +54,8 @@ class Counting(ArrayOperator[Count]):
     def initial(self) -> Count:
         return Count(np.zeros(1, np.int64), np.zeros(1, np.int64))
 
-    def step(self, state: Count, window: Window) -> tuple[Count, MarketRows]:
-        rows: MarketRows = merge_windows(window)
+    def step(self, state: Count, tables: Tables) -> tuple[Count, MarketRows]:
+        rows: MarketRows = tables[MARKET.name]
         kept, seqs, sums = [], [], []
         for k in range(rows.seq.size):
             state.sum_ns[0] = (state.sum_ns[0] * 31 + rows.ts_recv_ns[k]) % (1 << 40)
@@ -143,9 +143,9 @@ def output(run: Path) -> bytes:
 class Slow(Counting):
     """Takes its time, so that signals find it in the middle."""
 
-    def step(self, state: Count, window: Window) -> tuple[Count, MarketRows]:
+    def step(self, state: Count, tables: Tables) -> tuple[Count, MarketRows]:
         time.sleep(0.02)
-        return super().step(state, window)
+        return super().step(state, tables)
 
 
 def start(
@@ -343,7 +343,7 @@ def test_the_code_version_is_a_digest_of_the_sources(monkeypatch: pytest.MonkeyP
 
 
 class Failing(Counting):
-    def step(self, state: Count, window: Window) -> tuple[Count, MarketRows]:
+    def step(self, state: Count, tables: Tables) -> tuple[Count, MarketRows]:
         raise GapError(who="test", topic="t", lane=0, expected=1, found=3)
 
 

@@ -4,7 +4,17 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from flows.log.template import ROWS_MAX, read_small, write_small
+from flows.encode import encode
+from flows.log.codec import encode_rows
+from flows.log.template import (
+    ROWS_MAX,
+    WORDS_MAX,
+    read_small,
+    read_words,
+    write_small,
+    write_words,
+)
+from flows.log.words import to_rows, to_words
 from schemas.rows import (
     DecisionRows,
     FeatureRows,
@@ -15,6 +25,7 @@ from schemas.rows import (
     from_batch,
     to_batch,
 )
+from schemas.topics import FEATURES, MARKET
 
 TABLES = (MarketRows, FeatureRows, ProposalRows, DecisionRows)
 SIZES = (1, 2, 7, 8, 9, 63, 64, 65, ROWS_MAX)
@@ -66,6 +77,59 @@ def test_it_reads_what_it_has_written(table, nulls):
         assert all(c.flags.writeable and c.flags.c_contiguous and c.flags.aligned for c in read)
 
 
+@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("nulls", [0.0, 0.4, 1.0])
+def test_words_are_the_same_rows_and_the_same_bytes(table, nulls):
+    for n in (1, 2, 7, 8, 9, WORDS_MAX):
+        rows = rows_of(table, n, nulls=nulls)
+        rows = table(*(_with_extremes(column) for column in rows))
+        words, body = to_words(rows), write_small(rows)
+        assert same(to_rows(words), rows)
+        assert write_words(words) == body
+        assert np.array_equal(read_words(table, body, n).array, words.array)
+        read = to_rows(read_words(table, body, n))
+        assert same(read, rows)
+        assert all(c.flags.writeable and c.flags.c_contiguous and c.flags.aligned for c in read)
+
+
+def _with_extremes(column):
+    if column.dtype.kind != "f":
+        limits = np.iinfo(column.dtype)
+        column[0], column[-1] = limits.max, limits.min
+    return column
+
+
+@pytest.mark.parametrize("n", [1, 5, WORDS_MAX, WORDS_MAX + 1, 100])
+@pytest.mark.parametrize("lanes", [1, 3])
+def test_rows_of_lanes_become_the_messages_that_each_lane_would(n, lanes):
+    rows = rows_of(MarketRows, n, nulls=0.4)
+    lane = (np.arange(n) % lanes).astype(np.int16)
+    rows = rows._replace(lane=lane, seq=np.arange(n) // lanes, ts_recv_ns=np.arange(n) // 2)
+    made = encode(MARKET, rows, "test", positions=lambda lane: b"%d" % lane)
+    assert made == [
+        message
+        for k in np.unique(lane).tolist()
+        for message in encode_rows(
+            MARKET,
+            lane=k,
+            rows=MarketRows(*(column[lane == k] for column in rows)),
+            code_version="test",
+            positions=b"%d" % k,
+        )
+    ]
+
+
+def test_rows_out_of_order_are_refused_however_few():
+    rows = rows_of(MarketRows, 3, nulls=0.4)._replace(lane=np.zeros(3, np.int16))
+    seq, ts_ns = np.arange(3), np.arange(3)
+    with pytest.raises(ValueError, match=r"market\.v1 lane 0: seq must be contiguous"):
+        encode(MARKET, rows._replace(seq=seq * 2, ts_recv_ns=ts_ns), "test")
+    with pytest.raises(ValueError, match=r"market\.v1 lane 0: ts_recv_ns must not fall"):
+        encode(MARKET, rows._replace(seq=seq, ts_recv_ns=-ts_ns), "test")
+    with pytest.raises(ValueError, match=r"features\.v1 holds FeatureRows, not MarketRows"):
+        encode(FEATURES, rows, "test")
+
+
 def test_nulls_are_read_from_their_bits_whatever_stands_below():
     rows = rows_of(FeatureRows, 9, nulls=0.0)
     columns = [
@@ -86,7 +150,8 @@ def test_nulls_are_read_from_their_bits_whatever_stands_below():
 
 def test_arrows_own_layout_without_validity_bits_is_left_to_arrow():
     rows = rows_of(MarketRows, 9, nulls=0.0)  # no nulls: Arrow leaves the bits out
-    assert read_small(MarketRows, to_batch(rows).serialize().to_pybytes(), 9) is None
+    body = to_batch(rows).serialize().to_pybytes()
+    assert read_small(MarketRows, body, 9) is read_words(MarketRows, body, 9) is None
 
 
 @pytest.mark.parametrize("where", ["size", "count", "integer_null", "metadata"])
@@ -105,3 +170,4 @@ def test_a_damaged_message_is_left_to_arrow_which_refuses_it(where):
         body[8] ^= 0xFF
     assert metadata > counts
     assert read_small(DecisionRows, bytes(body), 5) is None
+    assert read_words(DecisionRows, bytes(body), 5) is None

@@ -9,8 +9,9 @@ import pyarrow as pa
 from flows.log.errors import PoisonMessageError
 from flows.log.message import Message
 from flows.log.template import ROWS_MAX as SMALL_ROWS_MAX
-from flows.log.template import read_small, write_small
-from schemas.rows import arrow_schema, from_batch, to_batch
+from flows.log.template import WORDS_MAX, read_small, read_words, write_small, write_words
+from flows.log.words import Words, to_rows
+from schemas.rows import I8, arrow_schema, from_batch, to_batch
 from schemas.signal_rows import SignalRows, from_signal_batch, signal_schema, to_signal_batch
 from schemas.topics import QUARANTINE, Encoding, Topic, topic_named
 
@@ -47,10 +48,7 @@ def encode_rows(
         raise ValueError(f"{topic.name} holds {_holds(topic)}, not {type(rows).__name__}")
     if not rows.seq.size:
         return []
-    if not np.all(np.diff(rows.seq) == 1):
-        raise ValueError(f"{topic.name} lane {lane}: seq must be contiguous within a table")
-    if topic is not QUARANTINE and np.any(np.diff(rows.ts_recv_ns) < 0):
-        raise ValueError(f"{topic.name} lane {lane}: ts_recv_ns must not fall within a table")
+    _check_order(topic, lane, rows.seq, rows.ts_recv_ns)
     if topic.partitions == "lane" and np.any(rows.lane != lane):
         raise ValueError(f"{topic.name} lane {lane}: the table holds rows of another lane")
     n = rows.seq.size
@@ -67,6 +65,19 @@ def encode_rows(
         )
         for start in range(0, n, ROWS_PER_MESSAGE_MAX)
     ]  # fmt: skip
+
+
+def encode_words(
+    topic: Topic, *, lane: int, words: Words, code_version: str, positions: bytes = b""
+) -> Message:
+    """The one message of 1 to WORDS_MAX rows, as `encode_rows` makes it of the same rows."""
+    seq, ts_ns = words.column("seq"), words.column("ts_recv_ns")
+    _check_order(topic, lane, seq, ts_ns)
+    times_ns = (int(ts_ns.min()), int(ts_ns.max()))
+    body = write_words(words)
+    return _message(
+        topic, lane, (int(seq[0]), int(seq[-1])), times_ns, code_version, positions, body
+    )
 
 
 def encode_json(
@@ -95,6 +106,12 @@ def decode(message: Message, *, offset: int | None = None) -> Table:
 
     PoisonMessageError naming topic, lane, seq and offset if the body is not what the header says.
     """
+    rows = decode_words(message, offset=offset)
+    return to_rows(rows) if isinstance(rows, Words) else rows
+
+
+def decode_words(message: Message, *, offset: int | None = None) -> Table | Words:
+    """The same; up to WORDS_MAX rows of a table as words."""
     try:
         topic = topic_named(message.topic)
         if message.schema_id != topic.schema_id:
@@ -135,7 +152,14 @@ def rows_from(table: Table, start: int, stop: int | None = None) -> Table:
     """A slice of a table or list; arrays are views."""
     if isinstance(table, list):
         return table[start:stop]
-    return type(table)(*(column[start:stop] for column in table))
+    return type(table)(*[column[start:stop] for column in table])
+
+
+def _check_order(topic: Topic, lane: int, seq: I8, ts_ns: I8) -> None:
+    if (seq[1:] - seq[:-1] != 1).any():
+        raise ValueError(f"{topic.name} lane {lane}: seq must be contiguous within a table")
+    if topic is not QUARANTINE and (ts_ns[1:] < ts_ns[:-1]).any():
+        raise ValueError(f"{topic.name} lane {lane}: ts_recv_ns must not fall within a table")
 
 
 def _signal_messages(topic: Topic, lane: int, rows: SignalRows, code: str) -> list[Message]:
@@ -198,7 +222,12 @@ def _decode_arrow(topic: Topic, message: Message) -> Any:
     if topic.table is SignalRows:
         return _checked(_signals(message.body), message)
     table: Any = topic.table
-    if message.n_rows <= SMALL_ROWS_MAX:
+    if message.n_rows <= WORDS_MAX:
+        words = read_words(table, message.body, message.n_rows)
+        if words is not None:
+            _check_first(int(words.column("seq")[0]), message)
+            return words
+    elif message.n_rows <= SMALL_ROWS_MAX:
         small = read_small(table, message.body, message.n_rows)
         if small is not None:
             return _checked(small, message)
@@ -218,9 +247,15 @@ def _signals(body: bytes) -> SignalRows:
 
 
 def _checked(rows: Any, message: Message) -> Any:
-    if rows.seq.size != message.n_rows or int(rows.seq[0]) != message.first_seq:
+    if rows.seq.size != message.n_rows:
         raise ValueError(f"the header says {message.n_rows} rows, the body has {rows.seq.size}")
+    _check_first(int(rows.seq[0]), message)
     return rows
+
+
+def _check_first(seq: int, message: Message) -> None:
+    if seq != message.first_seq:
+        raise ValueError(f"the header says that seq {message.first_seq} is first, it is {seq}")
 
 
 def _decode_json(message: Message) -> JsonRow:

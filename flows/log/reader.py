@@ -7,31 +7,36 @@ how much a poll returns decides when rows are released, never their order.
 
 from collections import deque
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from flows.log.api import Log, Partition
-from flows.log.codec import Table, decode, rows_from
+from flows.log.codec import Table, decode_words, rows_from
 from flows.log.errors import GapError, LogError, TimeOrderError
 from flows.log.message import Message
+from flows.log.words import Words, join, to_rows
 from schemas.kinds import Flag
 from schemas.rows import I8, concat, take
 
 MESSAGES_PER_POLL = 16  # per partition: at most 32,768 rows, 9 MB, beyond the buffer's bound
 BUFFER_CHUNKS = 512  # the same for small messages, of which each costs 10 kB
 BUFFER_WINDOWS = 2  # an input that is this many windows ahead waits for the others
-NEVER_NS = -(2**63)
+NEVER_NS = -(2**63) + 1  # what is one less is an int64 as well
 ALWAYS_NS = 2**63 - 1
 
 Window = dict[Partition, Table]
+_Part = Table | Words  # of a chunk: small messages stay words until they leave
+_Parts = dict[Partition, list[_Part]]
+_END = int(Flag.END)
 
 
 class Position(NamedTuple):
     """How far one input has been released; what recovery stores.
 
-    No time is needed: the last row of an open input is never released by the merge (its time may
-    repeat), so a resumed reader reads it again, and an idle lane blocks nobody.
+    No time is needed: of an open input that others need not wait for, the merge never releases the
+    last row. So a resumed reader reads it again, and an idle lane blocks nobody.
     """
 
     offset: int = 0  # of the message that holds the next row
@@ -52,8 +57,11 @@ class LaneReader:
     merge : bool
         True: windows follow one another in the order (`ts_recv_ns`, lane, `seq`) over all inputs.
         Released is what no input can overtake any more: rows strictly below the least last time of
-        all inputs (times may repeat, so a row at that time might still come). An input that has
-        ended does not hold the others up. False: each input runs on its own.
+        all inputs (times may repeat, so a row at that time might still come), and those at that
+        time of lanes up to the lowest that may still bring some. So the lowest lane's heartbeat
+        leaves with the rows of its round, not one round later. Of several topics a time stays
+        together. An input that has ended does not hold the others up. False: each input runs on
+        its own.
     ends : mapping of (topic, lane) to offset, or None
         Bounded replay: where each input ends, as `log.ends()` said at the start. None reads on.
 
@@ -81,6 +89,7 @@ class LaneReader:
             for partition in inputs
         }
         self._merge = merge and len(inputs) > 1  # one input alone is in order by itself
+        self._ties = len({topic for topic, _ in inputs}) == 1  # lanes alone order rows of one time
         self._ends = ends
         self._turn = -1
         self._reader = log.reader({p: i.position.offset for p, i in self._inputs.items()})
@@ -91,17 +100,28 @@ class LaneReader:
 
         Rows of one time stay together, so a window may be larger by the rows that share its last.
         """
+        return {partition: _joined(parts) for partition, parts in self._parts(max_rows).items()}
+
+    def merged(self, max_rows: int) -> dict[str, Table]:
+        """The same rows, of each topic as one table by (`ts_recv_ns`, lane, `seq`)."""
+        parts = self._parts(max_rows)
+        by_topic: dict[str, list[list[_Part]]] = {}
+        for partition in sorted(parts, key=itemgetter(1)):
+            by_topic.setdefault(partition[0], []).append(parts[partition])
+        return {topic: _merged(lanes) for topic, lanes in by_topic.items()}
+
+    def _parts(self, max_rows: int) -> _Parts:
         self._poll(max_rows)
         if not self._merge:
-            return self._window_each(max_rows)
-        open_ns = [i.read_ts_ns for i in self._inputs.values() if not (i.closed or i.ended)]
-        bound_ns = min(open_ns, default=ALWAYS_NS + 1) - 1
-        ready = [t for i in self._inputs.values() for t in i.times_until(bound_ns, max_rows)]
+            return self._parts_each(max_rows)
+        bounds_ns = self._bounds_ns()
+        ready = [t for p, i in self._inputs.items() for t in i.times_until(bounds_ns[p], max_rows)]
+        most_ns = ALWAYS_NS
         if sum(t.size for t in ready) > max_rows:
             # The max_rows earliest lie within the first max_rows of each input.
-            bound_ns = int(np.partition(np.concatenate(ready), max_rows - 1)[max_rows - 1])
-        found = {p: i.pop(bound_ns, ALWAYS_NS) for p, i in self._inputs.items()}
-        return {p: rows for p, rows in found.items() if rows is not None}
+            most_ns = int(np.partition(np.concatenate(ready), max_rows - 1)[max_rows - 1])
+        found = {p: i.pop(min(bounds_ns[p], most_ns), ALWAYS_NS) for p, i in self._inputs.items()}
+        return {p: parts for p, parts in found.items() if parts}
 
     def wait(self, seconds: float) -> None:
         """Return when something may have arrived, at the latest after so long."""
@@ -122,17 +142,25 @@ class LaneReader:
     def close(self) -> None:
         self._reader.close()
 
-    def _window_each(self, max_rows: int) -> Window:
+    def _bounds_ns(self) -> dict[Partition, int]:
+        """Up to which time no row of another input can stand before those of this one any more."""
+        still = [(i.read_ts_ns, p[1]) for p, i in self._inputs.items() if not (i.closed or i.ended)]
+        if not still:
+            return dict.fromkeys(self._inputs, ALWAYS_NS)
+        least_ns, lane = min(still)
+        return {p: least_ns - (p[1] > lane or not self._ties) for p in self._inputs}
+
+    def _parts_each(self, max_rows: int) -> _Parts:
         """Of some inputs, another first each time: none waits until the others are read."""
-        found: Window = {}
+        found: _Parts = {}
         left = max_rows
         inputs = list(self._inputs.items())
         self._turn = (self._turn + 1) % len(inputs)
         for partition, each in inputs[self._turn :] + inputs[: self._turn]:
-            rows = each.pop(ALWAYS_NS, left) if left > 0 else None
-            if rows is not None:
-                found[partition] = rows
-                left -= _size(rows)
+            parts = each.pop(ALWAYS_NS, left) if left > 0 else []
+            if parts:
+                found[partition] = parts
+                left -= sum(map(_size, parts))
         return found
 
     def _poll(self, max_rows: int) -> None:
@@ -159,12 +187,15 @@ def merge_windows(window: Mapping[Partition, Any]) -> Any:
 
     One topic, at least one lane.
     """
-    parts = [rows for _, rows in sorted(window.items(), key=lambda item: item[0][1])]
-    if len(parts) == 1:
-        return parts[0]
-    rows = concat(parts)
-    # Each part is in order already, so a stable sort by time leaves lanes, then seq, behind it.
-    return take(rows, np.argsort(rows.ts_recv_ns, kind="stable"))
+    return _merged([[rows] for _, rows in sorted(window.items(), key=lambda item: item[0][1])])
+
+
+def merge_topics(window: Mapping[Partition, Any]) -> dict[str, Table]:
+    """The same for each topic of a window."""
+    by_topic: dict[str, Window] = {}
+    for (topic, lane), rows in window.items():
+        by_topic.setdefault(topic, {})[(topic, lane)] = rows
+    return {topic: merge_windows(each) for topic, each in by_topic.items()}
 
 
 class _Input:
@@ -175,7 +206,7 @@ class _Input:
         self.position = position
         self.closed = False  # nothing of it is to be read any more
         self.ended = position.ended  # its END row has been read
-        self.chunks: deque[tuple[int, Table, I8]] = deque()  # offset, rows, their times
+        self.chunks: deque[tuple[int, _Part, I8]] = deque()  # offset, rows, their times
         self.n_rows = 0
         self.read_seq = position.last_seq
         self.read_ts_ns = NEVER_NS
@@ -194,7 +225,9 @@ class _Input:
             )
         if self.ended:
             raise LogError(f"{topic} lane {lane}, offset {offset}: rows follow the lane's END row")
-        rows = rows_from(decode(message, offset=offset), self.read_seq + 1 - message.first_seq)
+        rows = decode_words(message, offset=offset)
+        if message.first_seq <= self.read_seq:
+            rows = _cut(rows, self.read_seq + 1 - message.first_seq)
         ts_ns = _times(rows)
         if check_time and int(ts_ns[0]) < self.read_ts_ns:
             raise TimeOrderError(
@@ -222,16 +255,16 @@ class _Input:
                 break
         return found
 
-    def pop(self, bound_ns: int, limit: int) -> Table | None:
+    def pop(self, bound_ns: int, limit: int) -> list[_Part]:
         """Release the rows up to the bound, at most `limit`."""
-        parts: list[Table] = []
+        parts: list[_Part] = []
         while self.chunks and limit > 0:
             offset, rows, ts_ns = self.chunks[0]
             k = min(_count(ts_ns, bound_ns), limit)
             if k == 0:
                 break
             whole = k == ts_ns.size
-            parts.append(rows if whole else rows_from(rows, 0, k))
+            parts.append(rows if whole else _cut(rows, 0, k))
             limit -= k
             self.n_rows -= k
             self.position = Position(
@@ -242,34 +275,61 @@ class _Input:
             if whole:
                 self.chunks.popleft()
             else:
-                self.chunks[0] = (offset, rows_from(rows, k), ts_ns[k:])
-        return _join(parts) if parts else None
+                self.chunks[0] = (offset, _cut(rows, k), ts_ns[k:])
+        return parts
 
 
 def _count(ts_ns: I8, bound_ns: int) -> int:
     """How many of the rising times are at or below the bound."""
     if int(ts_ns[-1]) <= bound_ns:
         return ts_ns.size
-    return int(np.searchsorted(ts_ns, bound_ns, side="right"))
+    return int(ts_ns.searchsorted(bound_ns, side="right"))
 
 
-def _times(rows: Table) -> I8:
+def _times(rows: _Part) -> I8:
     if isinstance(rows, list):
         return np.array([row["ts_recv_ns"] for row in rows], np.int64)
+    if isinstance(rows, Words):
+        return rows.column("ts_recv_ns")
     times: I8 = rows.ts_recv_ns
     return times
 
 
-def _ends_lane(rows: Table) -> bool:
+def _ends_lane(rows: _Part) -> bool:
+    if isinstance(rows, Words):
+        return "flags" in rows.table._fields and bool(rows.column("flags")[-1] & _END)
     flags = getattr(rows, "flags", None)
-    return flags is not None and bool(flags[-1] & Flag.END)
+    return flags is not None and bool(flags[-1] & _END)
 
 
-def _join(parts: list[Table]) -> Table:
+def _cut(rows: _Part, start: int, stop: int | None = None) -> _Part:
+    return rows.part(start, stop) if isinstance(rows, Words) else rows_from(rows, start, stop)
+
+
+def _joined(parts: list[_Part]) -> Table:
+    """The parts of one input as one table."""
     if isinstance(parts[0], list):
         return [row for part in parts for row in part]
-    return concat(parts)
+    if all(isinstance(part, Words) for part in parts):
+        return to_rows(join(parts))
+    return concat([to_rows(part) if isinstance(part, Words) else part for part in parts])
 
 
-def _size(rows: Table) -> int:
+def _merged(lanes: list[list[_Part]]) -> Table:
+    """The parts of each lane, in the order of lanes, as one table in the order of time."""
+    if len(lanes) == 1:
+        return _joined(lanes[0])
+    # Each lane is in order already, so a stable sort by time leaves lanes, then seq, behind it.
+    parts = [part for lane in lanes for part in lane]
+    if all(isinstance(part, Words) for part in parts):
+        words = join(parts)
+        order = words.column("ts_recv_ns").argsort(kind="stable")
+        return to_rows(Words(words.table, words.array[order]))
+    rows = _joined(parts)
+    return take(rows, np.argsort(rows.ts_recv_ns, kind="stable"))
+
+
+def _size(rows: _Part) -> int:
+    if isinstance(rows, Words):
+        return len(rows.array)
     return len(rows) if isinstance(rows, list) else int(rows.seq.size)

@@ -12,10 +12,42 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 
+from flows.log.words import Words
 from schemas.rows import I8, Rows, dtypes, empty, to_batch
 
 ROWS_MAX = 256  # beyond, the builders' cost is shared by many rows
+WORDS_MAX = 32  # rows of a message up to which it is taken as words: some places a word are kept
 _ALIGN = 8  # bytes, of every buffer of a message
+_ZERO = np.zeros(1, np.uint8)
+
+
+def write_words(words: Words) -> bytes:
+    """What `write_small` writes of the same rows: 1 to WORDS_MAX."""
+    n = words.array.shape[0]
+    layout, places = _layout(words.table, n), _places(words.table, n)
+    floats = words.array.view(np.float64)
+    valid = floats == floats  # of integers it says nothing, and nobody asks
+    nodes = layout.nodes.copy()
+    nodes[layout.floats, 1] = n - valid.sum(axis=0)[layout.floats]
+    bits = np.packbits(valid, axis=0, bitorder="little")
+    stock = np.concatenate([words.array.reshape(-1).view(np.uint8), bits.reshape(-1), _ZERO])
+    return b"".join((layout.head, nodes.tobytes(), layout.tail, stock[places.stock].tobytes()))
+
+
+def read_words(table: type[Rows], body: bytes, n: int) -> Words | None:
+    """The rows of such a message, 1 to WORDS_MAX, as words; None if its layout is another."""
+    layout, places = _layout(cast(Any, table), n), _places(cast(Any, table), n)
+    start = _body_start(layout, body, n)
+    if start is None:
+        return None
+    stock = np.frombuffer(body, np.int64, offset=start)
+    array = stock[places.words]
+    array <<= places.left
+    array >>= places.right
+    array &= places.kept
+    null = (stock[places.bit_words] & places.bits) != places.bits
+    np.copyto(array.view(np.float64), np.nan, where=null)
+    return Words(table, array)
 
 
 def write_small(rows: Any) -> bytes:
@@ -41,19 +73,27 @@ def write_small(rows: Any) -> bytes:
 def read_small(table: type[Rows], body: bytes, n: int) -> Rows | None:
     """The table of such a message; None if its layout is another. Columns are views of one copy."""
     layout = _layout(cast(Any, table), n)
+    start = _body_start(layout, body, n)
+    if start is None:
+        return None
+    data = np.frombuffer(body, np.uint8, offset=start).copy()
+    bits = data[layout.bits_at]
+    null_of, null_at = np.nonzero(np.unpackbits(bits, axis=1, count=n, bitorder="little") == 0)
+    data.view(np.float64)[layout.floats_at[null_of] + null_at] = np.nan
+    return table(*(data[start:end].view(dtype) for start, end, dtype in layout.columns))
+
+
+def _body_start(layout: "_Layout", body: bytes, n: int) -> int | None:
+    """Where the columns begin; None if the message is not laid out like that."""
     if len(body) != layout.size or not body.startswith(layout.head):
         return None
     nodes_end = len(layout.head) + layout.nodes.nbytes
     if not body.startswith(layout.tail, nodes_end):
         return None
     nodes = np.frombuffer(body, np.int64, layout.nodes.size, len(layout.head)).reshape(-1, 2)
-    if (nodes[:, 0] != n).any() or (nodes[layout.integers, 1] != 0).any():
+    if (nodes[:, 0] != n).any() or nodes[layout.integers, 1].any():
         return None
-    data = np.frombuffer(body, np.uint8, offset=nodes_end + len(layout.tail)).copy()
-    bits = data[layout.bits_at]
-    null_of, null_at = np.nonzero(np.unpackbits(bits, axis=1, count=n, bitorder="little") == 0)
-    data.view(np.float64)[layout.floats_at[null_of] + null_at] = np.nan
-    return table(*(data[start:end].view(dtype) for start, end, dtype in layout.columns))
+    return nodes_end + len(layout.tail)
 
 
 class _Layout(NamedTuple):
@@ -112,6 +152,45 @@ def _layout(table: Any, n: int) -> _Layout:
         bits_pad=bytes(_padded(n_bits) - n_bits), pads=pads, columns=columns,
         bits_at=np.array(bits_at), floats_at=np.array(floats_at), size=len(message),
     )  # fmt: skip
+
+
+class _Places(NamedTuple):
+    """Where each word of the rows is in the columns of a message, and the other way round.
+
+    All but `stock` have shape (rows, columns).
+    """
+
+    words: I8  # which word of the columns holds the value
+    left: I8  # bits by which it is moved up, then down, to lose its neighbours in that word
+    right: I8
+    kept: I8  # what is left of unsigned values when their sign has been drawn along
+    bit_words: I8  # which word of the columns holds the validity bit
+    bits: I8  # that bit, or none for integers
+    stock: I8  # (bytes of the columns,) from which byte of rows, validity bits and a zero each is
+
+
+@lru_cache(maxsize=256)
+def _places(table: Any, n: int) -> _Places:
+    layout, of = _layout(table, n), list(dtypes(table).values())
+    n_columns, n_bits = len(of), (n + 7) // 8
+    row = np.arange(n)
+    words, left, right, kept, bit_words, bits = np.zeros((6, n, n_columns), np.int64)
+    zero = 8 * n * n_columns + n_bits * n_columns
+    stock = np.full(layout.columns[-1][0] + _padded(n * of[-1].itemsize), zero, np.int64)
+    for j, (dtype, (start, _, _)) in enumerate(zip(of, layout.columns, strict=True)):
+        size = dtype.itemsize
+        at = start + row * size
+        words[:, j] = at // 8
+        left[:, j] = 64 - 8 * (at % 8 + size)
+        right[:, j] = 64 - 8 * size
+        kept[:, j] = -1 if dtype.kind != "u" or size == 8 else (1 << 8 * size) - 1
+        for byte in range(size):
+            stock[at + byte] = 8 * (row * n_columns + j) + byte
+    for j, bits_at in zip(layout.floats, layout.bits_at, strict=True):
+        bit_words[:, j] = bits_at[0] // 8 + row // 64
+        bits[:, j] = np.left_shift(1, row % 64)
+        stock[bits_at] = 8 * n * n_columns + np.arange(n_bits) * n_columns + j
+    return _Places(words, left, right, kept, bit_words, bits, stock)
 
 
 def _padded(size: int) -> int:

@@ -7,16 +7,16 @@ from bytewax.inputs import FixedPartitionedSource
 
 from flows.log.api import Log, Partition
 from flows.log.codec import rows_from
-from flows.log.lane_source import ALL, DRY_POLLS, WAIT_S
-from flows.log.reader import LaneReader, Window
+from flows.log.lane_source import ALL, DRY_POLLS, WAIT_S, Tables
+from flows.log.reader import LaneReader, Window, merge_topics
 from flows.log.stop import GracefulPart, hushed
 from schemas.rows import concat
 
 BATCH_ROWS = 8192
 
 
-class ReplaySource(FixedPartitionedSource[tuple[str, Window], None]):
-    """Windows of all inputs in one order, as items ("all", {(topic, lane): rows}).
+class ReplaySource(FixedPartitionedSource[tuple[str, Tables], None]):
+    """Windows of all inputs in one order, as items ("all", {topic: rows}).
 
     Parameters
     ----------
@@ -42,12 +42,12 @@ class ReplaySource(FixedPartitionedSource[tuple[str, Window], None]):
         return _ReplayPart(reader, self._to_ns)
 
 
-class _ReplayPart(GracefulPart[tuple[str, Window], None]):
+class _ReplayPart(GracefulPart[tuple[str, Tables], None]):
     def __init__(self, reader: LaneReader, to_ns: int) -> None:
         self._reader, self._to_ns = reader, to_ns
         self._n_dry = 0
 
-    def poll(self) -> Iterable[tuple[str, Window]]:
+    def poll(self) -> Iterable[tuple[str, Tables]]:
         window = self._gather()
         inside = {
             partition: rows_from(rows, 0, n)
@@ -58,7 +58,7 @@ class _ReplayPart(GracefulPart[tuple[str, Window], None]):
             raise StopIteration  # windows follow one another in time
         if inside:
             self._n_dry = 0
-            return [(ALL, inside)]
+            return [(ALL, merge_topics(inside))]
         self._n_dry += 1
         if self._n_dry > DRY_POLLS:
             self._reader.wait(WAIT_S)

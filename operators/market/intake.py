@@ -75,8 +75,11 @@ class Intake(ArrayOperator[IntakeState]):
         return IntakeState(self._gate.initial(), self._keeper.initial(), np.zeros(1, np.int64))
 
     def compile(self) -> None:
-        """Compile what rows of books need: elsewhere the first of them waits for it."""
-        self._keeper.keep(self._keeper.initial(), empty(MarketRows, 1), np.zeros(1, np.uint16))
+        """Compile what any row may need, so that none waits for it."""
+        rows = empty(MarketRows, 1)
+        self._gate.mark(self._gate.initial(), rows)
+        if self._tells:
+            self._keeper.keep(self._keeper.initial(), rows, np.zeros(1, np.uint16))
 
     def step(self, state: IntakeState, rows: MarketRows) -> tuple[IntakeState, IntakeRows]:
         rows, reason = self._gate.mark(state.gate, rows)

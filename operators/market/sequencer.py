@@ -40,12 +40,13 @@ class Sequencer(ArrayOperator[SequencerState]):
     def number(self, state: SequencerState, lane: Any) -> tuple[SequencerState, I8]:
         """`seq` for rows of these lanes, in order."""
         seq = np.empty(lane.size, np.int64)
-        _number(state.next_seq, lane, seq)
+        # One type for all callers: else the first orders of a day wait for a compiler.
+        _number(state.next_seq, np.ascontiguousarray(lane, np.int64), seq)
         return state, seq
 
 
 @kernel
-def _number(next_seq: I8, lane: Any, seq: I8) -> None:
+def _number(next_seq: I8, lane: I8, seq: I8) -> None:
     for i in range(lane.size):
         seq[i] = next_seq[lane[i]]
         next_seq[lane[i]] += 1
