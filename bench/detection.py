@@ -4,8 +4,10 @@
 
 Planted icebergs, spoofs, layers and absorption of the simulated market of limit order books: seeds
 B, which no threshold was tuned on (`bench.detection_tune` uses seeds A), at the declared strength
-and weaker ones. Then alarms per hour on a recorded perpetual, where nobody knows what is true,
-beside a surrogate of the same rows with permuted times and signs of trades.
+and weaker ones; icebergs also where every order is told. Then alarms per hour on a recorded
+perpetual, where nobody knows what is true, beside a surrogate of the same rows with permuted times
+and signs of trades; and icebergs per hour on recordings of single orders, beside one with permuted
+sizes.
 """
 
 import json
@@ -17,7 +19,8 @@ import numpy as np
 
 from bench.detection_input import CHUNK_ROWS, alarms_of
 from bench.detection_match import LATE_NS, Score, interval, score
-from bench.detection_recorded import measure_recorded
+from bench.detection_orders import measure_orders, scores_by_order
+from bench.detection_recorded import data_folder, measure_recorded
 from bench.detection_tuned import TUNED
 from operators.features.detection.alarms import AlarmKind
 from operators.features.detection.thresholds import Thresholds
@@ -45,8 +48,9 @@ def main(json_output: bool) -> None:
     TapeError where the recording is not there.
     """
     recorded = measure_recorded(Thresholds())  # first: it says at once where it is not
+    orders = measure_orders(data_folder(), Thresholds())
     found = measure(Asked())
-    found["recorded"] = recorded
+    found["recorded"], found["recorded_orders"] = recorded, orders
     if json_output:
         print(json.dumps(found, indent=2))
         return
@@ -57,6 +61,13 @@ def main(json_output: bool) -> None:
             _print(told)
     for line in recorded["lines"]:
         print(line)
+    for one in orders:
+        print(
+            f"{one['recording']}, {one['hours'] * 60:.1f} minutes, order by order: icebergs per "
+            f"hour by refills {one['refills']:.1f}, in the surrogate "
+            f"{one['refills_surrogate']:.1f}; by the venue's ids {one['native']:.1f}; hidden "
+            f"executions {one['hidden']:.1f}"
+        )
 
 
 def measure(asked: Asked) -> dict[str, Any]:
@@ -65,8 +76,12 @@ def measure(asked: Asked) -> dict[str, Any]:
     by_name: dict[str, list[dict[str, Any]]] = {name: [] for name in settings}
     for strength in asked.strengths:
         scores = scores_of(asked.seeds, asked.minutes, strength, list(settings.values()))
+        by_order = iter(
+            scores_by_order(asked.seeds, asked.minutes, strength, list(settings.values()))
+        )
         for (name, _), of_setting in zip(settings.items(), scores, strict=True):
             kinds = {kind.name.lower(): _told(each) for kind, each in of_setting.items()}
+            kinds["iceberg, by order"] = _told(next(by_order))
             by_name[name].append({"strength": strength, "kinds": kinds})
     return {
         "seeds": list(asked.seeds), "minutes": asked.minutes, "aim": AIM, "thresholds": by_name,
@@ -117,7 +132,7 @@ def _print(told: dict[str, Any]) -> None:
         shown = f"p50 {late['p50']:,.0f} p90 {late['p90']:,.0f} ms" if late else "none found"
         wrong = ", ".join(f"{n} {what}" for what, n in one["wrong_at"].items()) or "nothing"
         print(
-            f"    {kind:<10} precision {_said(one['precision'])} recall {_said(one['recall'])}; "
+            f"    {kind:<17} precision {_said(one['precision'])} recall {_said(one['recall'])}; "
             f"{one['planted']} planted, {one['alarms']} alarms; {shown}; wrong at: {wrong}"
         )
 

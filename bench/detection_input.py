@@ -9,6 +9,7 @@ from operators.features.detection.thresholds import Thresholds
 from operators.features.flow.events import FlowEvents, flow_input
 from operators.features.flow.rows import NO_INSTRUMENT
 from operators.features.levels import BookLevels, cut_books
+from operators.features.orders.books import OrderBooks
 from operators.features.signal import SignalInput
 from schemas.instruments import InstrumentArrays
 from schemas.rows import MarketRows, concat
@@ -27,16 +28,18 @@ def alarms_of(
         In order, cut anywhere.
     """
     books, events = BookLevels(table, cut_books([0] * table.lane.size)), FlowEvents(table)
-    book_state, event_state = books.initial(), events.initial()
+    orders = OrderBooks(table)
+    book_state, order_state, event_state = books.initial(), orders.initial(), events.initial()
     detectors = [Alarms(table, thresholds=each) for each in thresholds]
     states = [detector.initial() for detector in detectors]
     found: list[list[AlarmRows]] = [[] for _ in detectors]
     for rows in parts:
         book_state, best = books.step(book_state, rows)
+        order_state, told_orders = orders.step(order_state, rows, best.levels)
         event_state, flow = events.step(event_state, flow_input(rows, best.levels))
         k = (table.base[rows.lane] + rows.symbol).astype(np.int32)
         k[rows.symbol < 0] = NO_INSTRUMENT
-        signal = SignalInput(rows, k, flow)
+        signal = SignalInput(rows, k, flow, told_orders)
         for j, detector in enumerate(detectors):
             states[j], told = detector.step(states[j], signal)
             found[j].append(told)

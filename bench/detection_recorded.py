@@ -25,7 +25,7 @@ def measure_recorded(thresholds: Thresholds) -> dict[str, Any]:
 
     An iceberg is native where trades exceeded what the book showed, else its refills were seen.
     """
-    folder = _folder()
+    folder = data_folder()
     feed = open_tapes([folder / kind / f"{RECORDING}.parquet" for kind in KINDS])
     rows, table = concat(list(feed.read(0, CHUNK_ROWS))), feed.table.arrays()
     hours = (rows.ts_recv_ns[-1] - rows.ts_recv_ns[0]) / 3.6e12
@@ -68,8 +68,8 @@ def surrogate(rows: MarketRows, seed: int) -> MarketRows:
     return dealt
 
 
-def _folder() -> Path:
-    """Where the recording is. TapeError if it is not."""
+def data_folder() -> Path:
+    """Where the recordings are. TapeError if it is not."""
     house = Path(__file__).resolve().parents[1]
     folder = Path(os.environ.get("TRIFECTA_DATA") or house.parent / "shared" / "data")
     for kind in KINDS:

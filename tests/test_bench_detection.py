@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 import bench.detection_tune as tuning
 from bench.detection import Asked, main, measure
 from bench.detection_match import LATE_NS, interval, score
+from bench.detection_orders import measure_orders, scores_by_order
 from bench.detection_recorded import surrogate
 from bench.detection_tuned import TUNED
 from cli.main import app
@@ -148,6 +149,16 @@ def test_surrogate_keeps_books_and_deals_trades_anew() -> None:
         assert made[~trades].tobytes() == column[~trades].tobytes()
         assert np.array_equal(np.sort(made), np.sort(column), equal_nan=True)
     assert dealt.price[trades].tolist() != rows.price[trades].tolist()
+
+
+def test_icebergs_by_order_are_scored_and_sizes_dealt_anew(data_path: Any) -> None:
+    scores = scores_by_order((301,), 8.0, 1.0, [Thresholds()])[0]
+    assert scores[0].hit.size > 5
+    assert scores[0].hit.mean() > 0.8
+    futures, shares = measure_orders(data_path("orders_l3").resolve().parent, Thresholds())
+    assert futures["native"] > 10.0
+    assert futures["refills"] >= futures["refills_surrogate"]
+    assert shares["hidden"] == pytest.approx(61 / shares["hours"])
 
 
 def test_without_recordings_it_says_what_to_do(

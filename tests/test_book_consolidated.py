@@ -1,5 +1,6 @@
 """One asset over several venues: best prices, base units, and equal to sorting everything."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from operators.market.books.consolidated import (
+    NO_GROUP,
     ConsolidatedRows,
     ConsolidatedTops,
     asset_groups,
@@ -28,6 +30,7 @@ SPOT, PERPETUAL, INVERSE, OTHER = range(4)  # BTC, BTC, BTC in contracts of 100 
 FRESH_NS = 10
 TABLE = table()
 BTC = np.array([SPOT, PERPETUAL, INVERSE])
+ONE_ASSET = asset_groups(TABLE)  # at par
 
 
 def l2() -> L2Books:
@@ -35,7 +38,7 @@ def l2() -> L2Books:
 
 
 def tops(fresh_ns: int = FRESH_NS) -> ConsolidatedTops:
-    return ConsolidatedTops(TABLE.arrays(), asset_groups(TABLE), fresh_ns=fresh_ns)
+    return ConsolidatedTops(TABLE.arrays(), ONE_ASSET, fresh_ns=fresh_ns)
 
 
 def run(rows: MarketRows, **more: Any) -> ConsolidatedRows:
@@ -135,3 +138,12 @@ def test_any_split_gives_the_same_bytes() -> None:
     books = l2()
     _, top = books.step(books.initial(), rows)
     check_operator(tops(fresh_ns=30), top, without_numba=True)
+
+
+def test_only_the_same_base_and_quote_are_one_asset() -> None:
+    """Spot and perpetual, and USDT with USD where the desk counts it so; not what expires."""
+    assert asset_groups(TABLE).tolist() == [0, 0, 0, 1]
+    assert asset_groups(replace(TABLE, at_par=("USD",))).tolist() == [0, 0, 1, 2]
+    ends = replace(TABLE.instruments[1], expiry_ns=1)
+    some = replace(TABLE, instruments=(TABLE.instruments[0], ends, *TABLE.instruments[2:]))
+    assert asset_groups(some).tolist() == [0, NO_GROUP, 0, 1]

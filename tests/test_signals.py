@@ -119,7 +119,7 @@ def test_a_set_remembers_no_more_than_it_says(name: str) -> None:
     def size(n: int) -> int:
         each = tuple(replace(one, lane=0, symbol=k, name=f"X{k}", base=f"X{k}") for k in range(n))
         signals = Signals(Terms.of(InstrumentTable(1, "USD", each)), (name,))
-        return len(pack(signals.initial()._replace(books=())))  # type: ignore[arg-type]
+        return len(pack(signals.initial()._replace(books=(), orders=())))  # type: ignore[arg-type]
 
     assert STATE_BYTES_MAX[name] / 2 < size(8) - size(7) <= STATE_BYTES_MAX[name]
     assert name == "detection" or STATE_BYTES_MAX[name] <= 16_384

@@ -14,8 +14,8 @@ from venues.tape import TapeError, open_tapes
 
 FIRST_ROWS = 20_000
 SUPPORTED = ("trades", "quotes", "book", "bars", "quote_bars", "funding", "open_interest",
-             "mark_price", "options", "futures_chain")  # fmt: skip
-REFUSED = ("orders_l3", "book_snapshots", "etf_flows", "macro_calendar", "event_contracts")
+             "mark_price", "options", "futures_chain", "orders_l3")  # fmt: skip
+REFUSED = ("book_snapshots", "etf_flows", "macro_calendar", "event_contracts")
 
 
 @pytest.mark.parametrize("folder", SUPPORTED)

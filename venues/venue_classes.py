@@ -361,6 +361,7 @@ VENUES: dict[str, VenueClass] = {
     "oanda": _FX,
     "mt5": _BROKER,
     "uniswap_v2": _POOL,
+    "nasdaq": _EQUITY,
     "cme": _FUTURES,
     "comex": _FUTURES,
     "polymarket": _EVENTS,

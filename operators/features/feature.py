@@ -14,6 +14,7 @@ from schemas.rows import F8, I1, I4, I8
 TRADES = "trades"
 QUOTES, MIDS, PRICE = "best quote", "mids", "any price"  # the book's where a market has no quotes
 BOOK = f"book, {DEPTH} levels"  # who reads it gets books rebuilt, which costs
+ORDERS = "orders one by one"
 
 
 class Happenings(NamedTuple):

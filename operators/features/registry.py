@@ -13,7 +13,9 @@ from operators.features.derivatives.registry import FEATURES as DERIVATIVES
 from operators.features.detection.registry import FEATURES as DETECTION
 from operators.features.feature import BOOK, Feature
 from operators.features.flow.registry import FEATURES as FLOW
+from operators.features.orders.registry import FEATURES as ORDERS
 from operators.features.structure.registry import FEATURES as STRUCTURE
+from operators.features.venues.registry import FEATURES as VENUES
 
 ALL = "all"
 SETS: dict[str, tuple[Feature, ...]] = {
@@ -23,12 +25,14 @@ SETS: dict[str, tuple[Feature, ...]] = {
     "structure": STRUCTURE,
     "derivatives": DERIVATIVES,
     "cross": CROSS,
+    "orders": ORDERS,
+    "venues": VENUES,
 }
 # What a set may remember per instrument, bytes, beside the books: 16 KB but for `detection`, which
 # keeps a book of its own of the levels about the touch, twice, and the orders behind them.
 STATE_BYTES_MAX = {
-    "flow": 9_216, "depth": 2_048, "detection": 40_960, "structure": 4_608, "derivatives": 2_048,
-    "cross": 13_312,
+    "flow": 9_216, "depth": 2_048, "detection": 45_056, "structure": 4_608, "derivatives": 2_048,
+    "cross": 13_312, "orders": 4_096, "venues": 256,
 }  # fmt: skip
 FEATURES: tuple[Feature, ...] = tuple(feature for each in SETS.values() for feature in each)
 NAMES: tuple[str, ...] = tuple(feature.name for feature in FEATURES)

@@ -6,6 +6,7 @@ import numpy as np
 
 from operators.arrays import ArrayOperator
 from operators.features.flow.rows import FlowRows
+from operators.features.orders.events import NO_EVENTS, OrderEvents
 from schemas.rows import F8, I4, I8, MarketRows
 
 
@@ -15,6 +16,7 @@ class SignalInput(NamedTuple):
     market: MarketRows
     k: I4  # the row's instrument in the table, of any market data; NO_INSTRUMENT for other rows
     flow: FlowRows  # trades, quotes and books as flow; its own `k` is NO_INSTRUMENT elsewhere
+    orders: OrderEvents = NO_EVENTS  # what rows about single orders did; `at` counts market rows
 
 
 class SignalBlock(NamedTuple):

@@ -6,14 +6,18 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from operators.arrays import ArrayOperator, kernel
-from operators.features.feature import BOOK, MIDS, PRICE, QUOTES, TRADES, Make, Terms
+from operators.features.feature import BOOK, MIDS, ORDERS, PRICE, QUOTES, TRADES, Make, Terms
 from operators.features.flow.events import EventsState, FlowEvents, flow_input
 from operators.features.flow.flow import FlowSignal
 from operators.features.flow.rows import NO_INSTRUMENT
 from operators.features.levels import BookLevels, cut_books
+from operators.features.orders.books import OrderBooks
+from operators.features.orders.events import NO_EVENTS, OrderEvents
 from operators.features.registry import ALL, chosen
 from operators.features.signal import Signal, SignalBlock, SignalInput
 from operators.market.books.l2_state import BOOK_FIELDS, BookTerms, L2State
+from operators.market.books.l3 import blank_orders
+from operators.market.books.l3_state import L3State
 from operators.market.books.sides import blank_sides
 from operators.records import blank_records
 from schemas.kinds import Kind
@@ -33,6 +37,7 @@ class SignalsState(NamedTuple):
     """All that the chosen features remember."""
 
     books: L2State  # of no instrument where no feature needs a book
+    orders: L3State  # the same; books that come order by order
     events: EventsState
     features: States
 
@@ -57,7 +62,8 @@ class Signals(ArrayOperator[SignalsState]):
     says.
     Books: rebuilt where a chosen feature reads them, or reads quotes or trades of a market that has
     no quotes.
-    They change at MSG_LAST, so features do; one that is gapped has no levels.
+    They change at MSG_LAST, so features do; one that is gapped has no levels. Those that come order
+    by order are rebuilt beside them (`OrderBooks`), and their levels are read as any others.
     Time: venue time, never backwards. Chunks: any split of the same rows gives the same bytes.
     State: the sum of the chosen operators', per set at most `STATE_BYTES_MAX` of the registry for
     each instrument, and the books.
@@ -85,6 +91,8 @@ class Signals(ArrayOperator[SignalsState]):
         # else is chosen.
         quoted = bool(inputs & {QUOTES, MIDS, PRICE, TRADES})
         self.has_books = BOOK in inputs or (quoted and without_quotes)
+        self.has_orders = self.has_books or ORDERS in inputs
+        self._orders = OrderBooks(instruments)
         self._books = BookLevels(instruments, books or cut_books([0] * instruments.lane.size))
         self._base, self._count = instruments.base, instruments.n_of_lane
         self._events = FlowEvents(instruments)
@@ -103,16 +111,23 @@ class Signals(ArrayOperator[SignalsState]):
         states = (operator.initial() for operator, _ in self._features)
         no_books = L2State(blank_records(BOOK_FIELDS, 0), *blank_sides(0, columns=2))
         books = self._books.initial() if self.has_books else no_books
-        return SignalsState(books, self._events.initial(), States(*states))
+        orders = blank_orders(0, begins_empty=True)
+        if self.has_orders:
+            orders = self._orders.initial()
+        return SignalsState(books, orders, self._events.initial(), States(*states))
 
     def step(self, state: SignalsState, rows: MarketRows) -> tuple[SignalsState, SignalBlock]:
-        if not self.has_books:
-            return self.step_behind_books(state, rows, np.empty((rows.seq.size, 4, 0)))
-        books, block = self._books.step(state.books, rows)
-        return self.step_behind_books(state._replace(books=books), rows, block.levels)
+        levels, told = np.empty((rows.seq.size, 4, 0)), NO_EVENTS
+        if self.has_books:
+            books, block = self._books.step(state.books, rows)
+            state, levels = state._replace(books=books), block.levels
+        if self.has_orders:
+            orders, told = self._orders.step(state.orders, rows, levels)
+            state = state._replace(orders=orders)
+        return self.step_behind_books(state, rows, levels, told)
 
     def step_behind_books(
-        self, state: SignalsState, rows: MarketRows, levels: F8
+        self, state: SignalsState, rows: MarketRows, levels: F8, orders: OrderEvents = NO_EVENTS
     ) -> tuple[SignalsState, SignalBlock]:
         """The same of books that somebody else has rebuilt; `levels` as in `LevelsBlock`."""
         _, flow = self._events.step(state.events, flow_input(rows, levels))
@@ -121,7 +136,7 @@ class Signals(ArrayOperator[SignalsState]):
             k = np.empty(rows.seq.size, np.int32)
             _find(self._base, self._count, rows.kind, rows.lane, rows.symbol, k)
         values = np.empty((rows.seq.size, len(self.names)))
-        known = SignalInput(rows, k, flow)
+        known = SignalInput(rows, k, flow, orders)
         for (operator, columns), own in zip(self._features, state.features, strict=True):
             operator.fill(own, known, values, columns)
         return state, SignalBlock(values)

@@ -58,6 +58,9 @@ class LobSimulator:
         Messages of each venue that are lost, doubled or late.
     calm_only : bool
         One regime all the time.
+    by_order : bool
+        Books order by order, whole at the start alone, so without faults: fills are FILL rows, each
+        followed by what is left of its order. What happens in the market is the same.
     venues : tuple of LobVenue
         The first leads.
     lanes : int, > 0
@@ -79,6 +82,7 @@ class LobSimulator:
     density: Density = USUAL
     faults_per_hour: float = 4.0
     calm_only: bool = False
+    by_order: bool = False
     venues: tuple[LobVenue, ...] = VENUES
     lanes: int = 8
     simulated: bool = field(default=True, init=False)
@@ -91,6 +95,8 @@ class LobSimulator:
             raise ValueError(f"minutes must be in 0.1..{MINUTES_MAX:g}, was {self.minutes}")
         if not 0.0 <= self.faults_per_hour <= 600.0:
             raise ValueError(f"faults_per_hour must be in 0..600, was {self.faults_per_hour}")
+        if self.by_order and self.faults_per_hour:
+            raise ValueError("by_order needs faults_per_hour=0: a lost row is never made good")
         scaled(self.strength)
 
     @property
@@ -119,6 +125,8 @@ class LobSimulator:
     @property
     def description(self) -> list[SourceInfo]:
         settings = asdict(self)
+        if not self.by_order:  # as the digests of markets by level were made
+            del settings["by_order"]
         digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
         found = []
         for source, name in enumerate(self.names):
@@ -166,6 +174,7 @@ class LobSimulator:
         told, desk = run_market(
             self._ordinary(), plan.agents, plan.draws,
             np.array([int(one.lag_s * S_NS) for one in self.venues]), int(self._total_s * S_NS),
+            by_order=self.by_order,
         )  # fmt: skip
         received = [
             receive(

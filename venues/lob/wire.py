@@ -56,6 +56,8 @@ def receive(
     rows.venue_seq[:] = told[:, NUMBER] if venue.numbered else -1
     quote = told[:, KIND] == Kind.QUOTE
     other = ~quote
+    by_order = (told[:, KIND] == Kind.BOOK) & (told[:, D] > 0)
+    rows.code[by_order], rows.ref_id[by_order] = told[by_order, D], told[by_order, C]
     rows.price[other], rows.qty[other] = price_of(told[other, A]), told[other, B] / LOTS_PER_UNIT
     rows.bid_px[quote], rows.bid_qty[quote] = price_of(told[quote, A]), told[quote, B] / 1_000.0
     rows.ask_px[quote], rows.ask_qty[quote] = price_of(told[quote, C]), told[quote, D] / 1_000.0

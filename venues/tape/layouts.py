@@ -32,7 +32,13 @@ _BID = ("bid_open", "bid_high", "bid_low", "bid_close")
 _ASK = ("ask_open", "ask_high", "ask_low", "ask_close")
 _BAR = ("open", "high", "low", "close")
 
+ORDERS = Layout(
+    "orders_l3", Kind.BOOK, frozenset({"action", "order_id"}),
+    {**_KEY, "action": TEXT, "side": WHOLE, "price": NUMBER, "size": NUMBER, "order_id": TEXT},
+    {"seq": WHOLE, "recv_ns": TIME}, ("price",), ("size",),
+)  # fmt: skip
 LAYOUTS = (
+    ORDERS,  # before trades, whose columns it has too
     Layout(
         "book", Kind.BOOK, frozenset({"is_snapshot"}),
         {**_KEY, "side": WHOLE, "price": NUMBER, "size": NUMBER, "is_snapshot": FLAG},
@@ -89,18 +95,13 @@ SUPPORTED = ", ".join(layout.name for layout in LAYOUTS)
 # their begin, where no column says it.
 SAMPLED_S = {"us_options": 60}
 
-# Layouts that `trifecta book` reads: what the desk runs on has no single orders.
-ORDERS = Layout(
-    "orders_l3", Kind.BOOK, frozenset({"action", "order_id"}),
-    {**_KEY, "action": TEXT, "side": WHOLE, "price": NUMBER, "size": NUMBER, "order_id": TEXT},
-    {"seq": WHOLE, "recv_ns": TIME}, (), (),
-)  # fmt: skip
+# Layouts that only `trifecta book` reads.
 SNAPSHOTS = Layout(
     "book_snapshots", Kind.BOOK, frozenset({"bid_px_0", "ask_px_0"}),
     {**_KEY, **dict.fromkeys(("bid_px_0", "bid_sz_0", "ask_px_0", "ask_sz_0"), NUMBER)},
     {}, (), (),
 )  # fmt: skip
-FOR_BOOKS = (ORDERS, SNAPSHOTS)
+FOR_BOOKS = (SNAPSHOTS,)
 
 # Layouts that are known but have no rows in the log yet, by columns that only they have.
 REFUSED = {

@@ -44,6 +44,7 @@ class OrderFeed:
     words: Mapping[str, OrderAction]  # the word in the column `action`, and what it does
     unused: Mapping[str, str] = field(default_factory=dict)  # words that leave the book, and why
     opening: str = ""  # the word of the orders that are open at the start; "": there are none
+    fill: str = ""  # the word of fills of a resting order that leave the book as it is
     trade: str = ""  # the word of trades, where orders may cross in an auction until it trades
     packets: bool = False  # rows of one number are one message, else each row is
     numbers: str = "no row has a number of the venue"  # what the column `seq` can prove
@@ -63,7 +64,7 @@ ORDER_FEEDS: dict[str, OrderFeed] = {
             "fill": "a fill is followed by the modify or cancel of its order",
             "trade": "a trade's fills have rows of their own",
         },
-        opening="snapshot", trade="trade", packets=True,
+        opening="snapshot", fill="fill", trade="trade", packets=True,
         numbers="numbers count the packets of all instruments of the channel",
         tolerance="cme",
     ),
@@ -84,11 +85,21 @@ FAULTS = (
     "the order id is not a whole number", "the side is neither +1 nor -1",
     "the price or the size cannot be an order's", "the time is missing or goes backwards",
 )  # fmt: skip
-_NO_MARKET, _WORD, _ID, _SIDE, _VALUE, _TIME = range(1, len(FAULTS))
+NO_MARKET, BAD_WORD, BAD_ID, BAD_SIDE, BAD_VALUE, BAD_TIME = range(1, len(FAULTS))
 
 _COLUMNS = [*ORDERS.columns, *ORDERS.optional]
 _ID_DIGITS_MAX = 18  # what int64 holds for certain
 _NOBODY = OrderFeed("", {})
+
+
+def order_feed(path: Path, venue: str) -> OrderFeed:
+    """What is known of the words of a venue. TapeError where nothing is."""
+    if venue not in ORDER_FEEDS:
+        raise TapeError(
+            f"the words of single orders of the venue {venue!r} are not known",
+            str(path), f"Known are those of {', '.join(ORDER_FEEDS)}",
+        )  # fmt: skip
+    return ORDER_FEEDS[venue]
 
 
 class Word(NamedTuple):
@@ -117,6 +128,8 @@ class OrderTape:
     Parameters
     ----------
     path : Path
+    fills : bool
+        Whether rows of fills have the action FILL; else they leave the book, as trades do.
 
     Notes
     -----
@@ -132,10 +145,10 @@ class OrderTape:
         when the first row of that venue is read).
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, fills: bool = False) -> None:
         file = open_parquet(path)
         check_columns(path, file.schema_arrow, ORDERS)
-        self.path, self.n_rows = path, int(file.metadata.num_rows)
+        self.path, self.n_rows, self._fills = path, int(file.metadata.num_rows), fills
         self.markets: list[Market] = []
         self.words: list[Word] = []
         self._places: dict[tuple[str, ...], int] = {}  # of both
@@ -166,11 +179,7 @@ class OrderTape:
                 yield batch.slice(begin, chunk_rows)
 
     def _market(self, venue: str, symbol: str) -> int:
-        if venue not in ORDER_FEEDS:
-            raise TapeError(
-                f"the words of single orders of the venue {venue!r} are not known",
-                str(self.path), f"Known are those of {', '.join(ORDER_FEEDS)}",
-            )  # fmt: skip
+        order_feed(self.path, venue)
         return self._place(self.markets, ("market", venue, symbol), (venue, symbol))
 
     def _word(self, venue: str, text: str) -> int:
@@ -178,6 +187,8 @@ class OrderTape:
         known = text in feed.words or text in feed.unused
         text = text if known else ""  # all that are not known are one, so that there are few
         action, opens = int(feed.words.get(text, 0)), text == feed.opening != ""
+        if self._fills and text == feed.fill != "":
+            action = int(_A.FILL)
         made = Word(venue, text, action, known, opens, text == feed.trade != "")
         return self._place(self.words, ("word", venue, text), made)
 
@@ -193,7 +204,7 @@ class OrderTape:
         opening = np.array([one.opens for one in words])[word]
         order_id, named = _order_ids(part["order_id"])
         (price, _), (qty, _) = floats(part, "price"), floats(part, "size")
-        side, _ = integers(part, "side")
+        side = _sided(integers(part, "side")[0], action, order_id)
         ts_ns, real = times(part, "ts_ns")
         recv_ns, given = times(part, "recv_ns") if "recv_ns" in part.schema.names else (ts_ns, None)
         recv_ns = recv_ns if given is None else np.where(given, recv_ns, ts_ns)
@@ -206,9 +217,9 @@ class OrderTape:
         sound = _sound(action, price, qty)
         fault = np.zeros(word.size, np.uint8)
         for bad, why in (
-            (late, _TIME), (used & ~sound, _VALUE), (used & (np.abs(side) != 1), _SIDE),
-            (used & ~named, _ID), (~np.array([one.known for one in words])[word], _WORD),
-            (market < 0, _NO_MARKET),
+            (late, BAD_TIME), (used & ~sound, BAD_VALUE), (used & (np.abs(side) != 1), BAD_SIDE),
+            (used & ~named, BAD_ID), (~np.array([one.known for one in words])[word], BAD_WORD),
+            (market < 0, NO_MARKET),
         ):  # fmt: skip
             fault[bad] = why
         number, counted = integers(part, "seq")
@@ -257,10 +268,22 @@ def _order_ids(column: pa.Array) -> tuple[I8, Mask]:
     return numbers.to_numpy(zero_copy_only=False), good.to_numpy(zero_copy_only=False)
 
 
+def _sided(side: I8, action: U1, order_id: I8) -> I8:
+    """Sides, those of fills that have none (in auctions) from other rows about their orders."""
+    without = np.flatnonzero((action == _A.FILL) & (side == 0))
+    if not without.size:
+        return side
+    known = np.flatnonzero((action > 0) & (side != 0))
+    of = dict(zip(order_id[known].tolist(), side[known].tolist(), strict=True))
+    side = side.copy()
+    side[without] = [of.get(order, 0) for order in order_id[without].tolist()]
+    return side
+
+
 def _sound(action: U1, price: F8, qty: F8) -> Mask:
     """Whether price and size can be an order's, as far as the action needs them."""
     placed = np.isin(action, [_A.ADD, _A.CHANGE])
-    sized = placed | np.isin(action, [_A.REDUCE, _A.EXECUTE])
+    sized = placed | np.isin(action, [_A.REDUCE, _A.EXECUTE, _A.FILL])
     good = (price > 0) & np.isfinite(price) | ~placed
     good &= ((qty >= 0) & np.isfinite(qty)) | ~sized
     return np.asarray(good & ((qty > 0) | (action != _A.ADD)))

@@ -13,7 +13,10 @@ from schemas.rows import MarketRows
 from venues.feed import SourceInfo, rebatch
 from venues.tape.discover import discover
 from venues.tape.errors import TapeError
+from venues.tape.layouts import ORDERS
 from venues.tape.merge import merge
+from venues.tape.order_stream import OrderStream
+from venues.tape.orders import order_feed
 from venues.tape.scan import Scan, scan
 from venues.tape.stream import Stream
 from venues.venue_classes import venue_class
@@ -33,7 +36,7 @@ class TapeFeed:
     simulated: bool
     has_recv: bool
     description: list[SourceInfo]
-    streams: list[Stream]
+    streams: list[Stream | OrderStream]
     cuts: list[tuple[int, int]]  # per stream, rows inside the cut
 
     def read(self, start: int, batch_rows: int) -> Iterator[MarketRows]:
@@ -59,9 +62,9 @@ def open_tapes(
     Parameters
     ----------
     paths : files in Parquet, in any order
-        Layouts trades, quotes, book, bars, quote_bars, funding, open_interest, mark_price, options
-        and futures_chain, told by their columns. Sources are numbered in the order of folder and
-        file name, so that the same tapes give the same rows however they are listed.
+        Layouts trades, quotes, book, bars, quote_bars, funding, open_interest, mark_price, options,
+        futures_chain and orders_l3, told by their columns. Sources are numbered in the order of
+        folder and file name, so that the same tapes give the same rows however they are listed.
     from_ns, to_ns : int, optional
         Keep rows with from_ns <= ts_recv_ns < to_ns. The instrument table is that of all rows.
     lanes : int
@@ -93,8 +96,11 @@ def open_tapes(
     has_recv = all(one.has_recv and one.first_recv_ns is not None for one in scans)
     table = discover(scans, lanes=lanes, has_recv=has_recv, one_lane=one_lane, at_par=at_par)
     rows_of = {(i.venue, i.name): k for k, i in enumerate(table.instruments)}
+    _check_orders(scans)
     streams = [
-        Stream(one, source, table, rows_of, interval_s, has_recv, latency_ns)
+        OrderStream(one, source, table, rows_of, has_recv, latency_ns)
+        if one.layout is ORDERS
+        else Stream(one, source, table, rows_of, interval_s, has_recv, latency_ns)
         for source, one in enumerate(scans)
         for interval_s in _intervals(one)
     ]
@@ -133,6 +139,22 @@ def _each_once(paths: Iterable[str | Path]) -> list[Path]:
     return found
 
 
+def _check_orders(scans: list[Scan]) -> None:
+    """Tapes of single orders: venues whose words are known, and trades that come once."""
+    for one in scans:
+        if one.layout is not ORDERS:
+            continue
+        feeds = {market: order_feed(one.path, market[0]) for market in one.markets}
+        telling = {market for market, feed in feeds.items() if feed.trade}
+        for other in scans:
+            if other.layout.name == "trades" and telling & set(other.markets):
+                raise TapeError(
+                    f"its trades are in {one.name} too",
+                    str(other.path),
+                    "Leave one of the two out, or every trade counts twice",
+                )
+
+
 def _intervals(one: Scan) -> list[int] | list[None]:
     if len(one.intervals_s) > INTERVALS_MAX:
         raise TapeError(
@@ -143,7 +165,7 @@ def _intervals(one: Scan) -> list[int] | list[None]:
     return one.intervals_s or [None]
 
 
-def _cut(stream: Stream, from_ns: int | None, to_ns: int | None) -> tuple[int, int]:
+def _cut(stream: Stream | OrderStream, from_ns: int | None, to_ns: int | None) -> tuple[int, int]:
     """First row of the stream inside the cut, and the first after it."""
     if from_ns is None and to_ns is None and len(stream.scan.intervals_s) <= 1:
         return 0, stream.scan.n_rows

@@ -10,6 +10,7 @@ from operators.features.detection.found import AlarmKind as AlarmKind
 from operators.features.detection.found import Found, blank_found
 from operators.features.detection.hidden import HiddenOrders, HiddenState
 from operators.features.detection.icebergs import Icebergs, IcebergState
+from operators.features.detection.order_icebergs import OrderIcebergs, OrderIcebergState
 from operators.features.detection.spoofs import Spoofs, SpoofState
 from operators.features.detection.thresholds import Thresholds
 from operators.features.signal import SignalInput
@@ -40,6 +41,7 @@ class AlarmsState(NamedTuple):
     spoofs: SpoofState
     absorbed: AbsorbedState
     hidden: HiddenState
+    order_icebergs: OrderIcebergState
 
 
 class Alarms(ArrayOperator[AlarmsState]):
@@ -55,11 +57,11 @@ class Alarms(ArrayOperator[AlarmsState]):
     Notes
     -----
     In: SignalInput with at least one level. Out: AlarmRows, one for each episode: see `Icebergs`,
-    `Spoofs`, `Absorbed` for what is one, and `HiddenOrders`, where each execution is one. Where a
-    row tells several they come by kind.
+    `OrderIcebergs`, `Spoofs`, `Absorbed` for what is one, and `HiddenOrders`, where each execution
+    is one. Where a row tells several they come by kind.
     Scores and figures about prices, never orders, and no evidence against anybody.
     Time: windows by venue time; `onset_ns` and `ts_recv_ns` are our clock.
-    Chunks: any split gives the same bytes. State: 40 kB per instrument.
+    Chunks: any split gives the same bytes. State: 46 kB per instrument.
     Errors: ValueError where rows have no levels, or `excluded` has another shape.
     """
 
@@ -75,23 +77,31 @@ class Alarms(ArrayOperator[AlarmsState]):
         self._spoofs = Spoofs(instruments, thresholds=limits.spoof, excluded=excluded)
         self._absorbed = Absorbed(instruments, limits.absorption, excluded)
         self._hidden = HiddenOrders(instruments, excluded=excluded)
+        self._order_icebergs = OrderIcebergs(
+            instruments, thresholds=limits.iceberg, excluded=excluded
+        )
 
     def initial(self) -> AlarmsState:
         return AlarmsState(
             self._icebergs.initial(), self._spoofs.initial(), self._absorbed.initial(),
-            self._hidden.initial(),
+            self._hidden.initial(), self._order_icebergs.initial(),
         )  # fmt: skip
 
     def step(self, state: AlarmsState, rows: SignalInput) -> tuple[AlarmsState, AlarmRows]:
-        icebergs, spoofs, hidden, absorbed = (
+        icebergs, spoofs, hidden, absorbed, order_icebergs = (
             blank_found(operator.places(rows))
-            for operator in (self._icebergs, self._spoofs, self._hidden, self._absorbed)
-        )
+            for operator in (
+                self._icebergs, self._spoofs, self._hidden, self._absorbed, self._order_icebergs
+            )
+        )  # fmt: skip
         self._icebergs.watch(state.icebergs, rows, _NO_VALUES, _NO_COLUMNS, icebergs)
         self._spoofs.watch(state.spoofs, rows, _NO_VALUES, _NO_COLUMNS, spoofs)
         self._hidden.watch(state.hidden, rows, _NO_VALUES, _NO_COLUMNS, hidden)
+        self._order_icebergs.watch(
+            state.order_icebergs, rows, _NO_VALUES, _NO_COLUMNS, order_icebergs
+        )
         self._absorbed.watch(state.absorbed, rows, absorbed)
-        return state, _alarm_rows(rows, [icebergs, spoofs, hidden, absorbed])
+        return state, _alarm_rows(rows, [icebergs, order_icebergs, spoofs, hidden, absorbed])
 
 
 _NO_VALUES, _NO_COLUMNS = np.empty((0, 0)), np.empty(0, np.int64)

@@ -21,6 +21,7 @@ _SNAPSHOT = int(Flag.SNAPSHOT)
 _ADD, _CHANGE, _SET = int(OrderAction.ADD), int(OrderAction.CHANGE), int(OrderAction.SET)
 _REDUCE, _DELETE = int(OrderAction.REDUCE), int(OrderAction.DELETE)
 _EXECUTE, _HIDDEN_EXECUTION = int(OrderAction.EXECUTE), int(OrderAction.EXECUTE_HIDDEN)
+_FILL = int(OrderAction.FILL)
 _HIDDEN = int(AlarmKind.HIDDEN)
 _MIX = 0x9E3779B1  # 2^32 over the golden ratio: neighbours land far apart
 
@@ -54,7 +55,8 @@ class HiddenOrders(Signal[HiddenState]):
     In: SignalInput; rows of kind BOOK whose `code` is an OrderAction: side of the order, price,
     qty, ref_id (order). Out: SignalBlock of hidden_bid_qty and hidden_ask_qty, instrument's units:
     hidden volume of the present slot of 250 ms and the 39 before it, by the side of the resting
-    order. Hidden is every EXECUTE_HIDDEN, and what an EXECUTE takes beyond the order's shown size.
+    order. Hidden is every EXECUTE_HIDDEN, and what an EXECUTE or FILL takes beyond the order's
+    shown size.
     Orders that are not remembered, or were never seen, are believed to have shown all.
     Nulls: before the first row about an order, so always on feeds by level.
     Time: venue time. Chunks: any split gives the same bytes. State: 9 kB per instrument.
@@ -131,4 +133,4 @@ def _take(memory: HiddenState, k: int, flags: int, action: int, order_id: int, q
         return 0.0
     left = 0.0 if action == _DELETE else memory.shown[k, at] - qty
     memory.shown[k, at] = left if left > 0.0 else np.nan
-    return max(-left, 0.0) if action == _EXECUTE else 0.0
+    return max(-left, 0.0) if action in (_EXECUTE, _FILL) else 0.0

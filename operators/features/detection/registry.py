@@ -4,11 +4,12 @@ from operators.features.detection.book_shape import DEPTH as SHAPE_LEVELS
 from operators.features.detection.book_shape import WARM_NS, BookShape
 from operators.features.detection.hidden import HiddenOrders
 from operators.features.detection.icebergs import ENDED_MIN, Icebergs
+from operators.features.detection.order_icebergs import OrderIcebergs
 from operators.features.detection.spoofs import SIZES_MIN, Spoofs
-from operators.features.feature import Feature, Terms
+from operators.features.feature import ORDERS, Feature, Terms
 from operators.features.flow.depth import DEPTH
 
-BOOK, TRADES, ORDERS = f"book, {DEPTH} levels", "trades", "orders one by one"
+BOOK, TRADES = f"book, {DEPTH} levels", "trades"
 
 
 def _icebergs(terms: Terms) -> Icebergs:
@@ -27,6 +28,10 @@ def _hidden(terms: Terms) -> HiddenOrders:
     return HiddenOrders(terms.instruments)
 
 
+def _order_icebergs(terms: Terms) -> OrderIcebergs:
+    return OrderIcebergs(terms.instruments, excluded=terms.instruments.conflated)
+
+
 _BOTH, _QTY, _QUOTE = (BOOK, TRADES), "instrument's units", "quote units"
 _SNAPSHOT, _LOST = "1 whole snapshot", "the book is not known, or its feed conflated"
 _NONE = f"{_LOST}, or no iceberg is seen"
@@ -36,6 +41,9 @@ _LEVEL = f"one of {2 * SHAPE_LEVELS} levels is not known"
 _ORDER = "1 row about an order"
 _ZA, _TDLD = "Zotikov, Antonov 2021", "Tao, Day, Ling, Drapeau 2020"
 _KM = f"{_ZA}; Kaplan, Meier 1958"
+_GAPPED = "the book is gapped"
+_NO_CHAIN = f"{_GAPPED}, or no iceberg is seen"
+_FEW_CHAINS = f"{_NO_CHAIN}, or fewer than {ENDED_MIN} have ended"
 _FLAT = f"{_LEVEL}, or nothing has varied"
 
 # fmt: off
@@ -47,6 +55,16 @@ FEATURES: tuple[Feature, ...] = (
             ("refills", "refills", _LOST, _ZA), ("peak", _QTY, _NONE, _ZA),
             ("qty", _QTY, _NONE, _ZA), ("expected_qty", _QTY, _FEW, _KM),
             ("px", _QUOTE, _NONE, _ZA),
+        )
+    ),
+    *(
+        Feature(f"order_iceberg_{side}_{what}", _order_icebergs, (ORDERS,), unit, 0, _ORDER, null,
+                source)
+        for side in ("bid", "ask")
+        for what, unit, null, source in (
+            ("refills", "refills", _GAPPED, _ZA), ("peak", _QTY, _NO_CHAIN, _ZA),
+            ("qty", _QTY, _NO_CHAIN, _ZA), ("expected_qty", _QTY, _FEW_CHAINS, _KM),
+            ("px", _QUOTE, _NO_CHAIN, _ZA),
         )
     ),
     Feature("spoof_bid", _spoofs, _BOTH, "0 to 1", 0, _SIZES, _LOST, _TDLD),

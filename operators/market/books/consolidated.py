@@ -11,13 +11,14 @@ from operators.market.books.l2_state import L2State, is_whole, price_of
 from operators.market.books.sides import KEY, QTY
 from operators.records import InstrumentRecords, Records, blank_records, instrument_records
 from operators.risk.worth import base_units
-from schemas.instruments import InstrumentArrays, InstrumentTable, asset_of
+from schemas.instruments import InstrumentArrays, InstrumentKind, InstrumentTable, asset_of
 from schemas.kinds import NO_SYMBOL
 from schemas.rows import empty
 
 NO_GROUP = -1
 TOP_FIELDS = {
     "synced": "<i8",
+    "pulled": "<i8",  # 1: nobody may quote on its book; set by who reads the books' health
     "ts_recv_ns": "<i8",
     "bid_px": "<f8",
     "bid_qty": "<f8",  # base units, as is ask_qty
@@ -43,7 +44,7 @@ class ConsolidatedRows(NamedTuple):
     bid_px: F8
     bid_qty: F8  # of all venues at bid_px
     bid_venues: I4  # how many show it
-    bid_symbol: I4  # the one with most of it, the first in table order if equal; NO_SYMBOL
+    bid_symbol: I4  # the one with most of it, the first in table order if equal; else NO_SYMBOL
     ask_px: F8
     ask_qty: F8
     ask_venues: I4
@@ -73,7 +74,7 @@ class ConsolidatedTops(ArrayOperator[ConsolidatedState]):
     In: BookTopRows of `L2Books`. Out: ConsolidatedRows, one for each row of an instrument that is
     in a group. Contracts become base units at their own price, those of an inverse contract are
     quote units. A book that is not synced, or is itself crossed, is left out.
-    Time: `ts_recv_ns`. Chunks: any split gives the same bytes. State: 48 bytes per instrument.
+    Time: `ts_recv_ns`. Chunks: any split gives the same bytes. State: 56 bytes per instrument.
     Errors: ValueError if fresh_ns <= 0.
     """
 
@@ -81,16 +82,16 @@ class ConsolidatedTops(ArrayOperator[ConsolidatedState]):
         if fresh_ns <= 0:
             raise ValueError(f"fresh_ns must be positive, was {fresh_ns}")
         self._instruments = instrument_records(instruments)
-        self._groups, self._fresh_ns = groups, fresh_ns
+        self._groups, self._fresh_ns = group_links(groups), fresh_ns
 
     def initial(self) -> ConsolidatedState:
-        return ConsolidatedState(blank_records(TOP_FIELDS, self._groups.size))
+        return ConsolidatedState(blank_records(TOP_FIELDS, self._groups.of.size))
 
     def step(
         self, state: ConsolidatedState, rows: BookTopRows
     ) -> tuple[ConsolidatedState, ConsolidatedRows]:
         k = self._instruments.base[rows.lane] + rows.symbol
-        out = empty(ConsolidatedRows, int(np.count_nonzero(self._groups[k] != NO_GROUP)))
+        out = empty(ConsolidatedRows, int(np.count_nonzero(self._groups.of[k] != NO_GROUP)))
         _fold(self._instruments, self._groups, self._fresh_ns, state, rows, k, out)
         return state, out
 
@@ -103,11 +104,46 @@ class ConsolidatedLevels(NamedTuple):
     by_venue: F8  # (levels, venues) base units of each
 
 
+class GroupLinks(NamedTuple):
+    """Groups of instruments, to be walked in the order of the table."""
+
+    of: I4  # (instruments,) group, or NO_GROUP
+    first: I4  # (groups,) its first instrument
+    next: I4  # (instruments,) the one behind it in its group; NO_GROUP for the last
+
+
 def asset_groups(table: InstrumentTable) -> I4:
-    """A number for each instrument: equal where lane, base asset and quote currency are."""
+    """A number for each instrument: equal where lane, base asset and quote currency are.
+
+    USDT and USDC are USD if the table counts them at par, else markets of their own. Spot markets
+    and perpetuals of one asset are together; options, event contracts and what expires are in none.
+    """
     keys: dict[tuple[int, str, str], int] = {}
-    of = [(i.lane, asset_of(i.base), table.currency(i.quote)) for i in table.instruments]
-    return np.array([keys.setdefault(key, len(keys)) for key in of], np.int32)
+    apart = (InstrumentKind.OPTION, InstrumentKind.EVENT)
+    return np.array(
+        [
+            NO_GROUP
+            if i.kind in apart or i.expiry_ns
+            else keys.setdefault((i.lane, asset_of(i.base), table.currency(i.quote)), len(keys))
+            for i in table.instruments
+        ],
+        np.int32,
+    )
+
+
+def group_links(groups: I4) -> GroupLinks:
+    """The groups as chains."""
+    first = np.full(int(groups.max(initial=NO_GROUP)) + 1, NO_GROUP, np.int32)
+    following, last = np.full_like(groups, NO_GROUP), first.copy()
+    for k, group in enumerate(groups.tolist()):
+        if group == NO_GROUP:
+            continue
+        if first[group] == NO_GROUP:
+            first[group] = k
+        else:
+            following[last[group]] = k
+        last[group] = k
+    return GroupLinks(groups, first, following)
 
 
 def consolidated(
@@ -171,9 +207,29 @@ def merge_levels(
 
 
 @kernel
+def put_top(
+    instruments: InstrumentRecords,
+    state: ConsolidatedState,
+    k: int,
+    ts_recv_ns: int,
+    usable: bool,
+    bid_px: float,
+    bid_qty: float,
+    ask_px: float,
+    ask_qty: float,
+) -> None:
+    """What instrument `k` shows now, in its own units; nothing counts unless it is usable."""
+    top = state.tops[k]
+    top.synced, top.ts_recv_ns = 1 if usable else 0, ts_recv_ns
+    top.bid_px, top.ask_px = bid_px, ask_px
+    top.bid_qty = base_units(instruments, k, bid_qty, bid_px)
+    top.ask_qty = base_units(instruments, k, ask_qty, ask_px)
+
+
+@kernel
 def _fold(
     instruments: InstrumentRecords,
-    groups: I4,
+    groups: GroupLinks,
     fresh_ns: int,
     state: ConsolidatedState,
     rows: BookTopRows,
@@ -183,40 +239,41 @@ def _fold(
     m = 0
     for i in range(at.size):
         k = at[i]
-        top = state.tops[k]
-        top.synced = 1 if rows.synced[i] and not rows.crossed[i] else 0
-        top.ts_recv_ns = rows.ts_recv_ns[i]
-        top.bid_px, top.ask_px = rows.bid_px[i], rows.ask_px[i]
-        top.bid_qty = base_units(instruments, k, rows.bid_qty[i], rows.bid_px[i])
-        top.ask_qty = base_units(instruments, k, rows.ask_qty[i], rows.ask_px[i])
-        if groups[k] == NO_GROUP:
+        put_top(
+            instruments, state, k, rows.ts_recv_ns[i], rows.synced[i] != 0 and rows.crossed[i] == 0,
+            rows.bid_px[i], rows.bid_qty[i], rows.ask_px[i], rows.ask_qty[i],
+        )  # fmt: skip
+        if groups.of[k] == NO_GROUP:
             continue
         out.seq[m], out.lane[m], out.symbol[m] = rows.seq[i], rows.lane[i], rows.symbol[i]
         out.ts_event_ns[m], out.ts_recv_ns[m] = rows.ts_event_ns[i], rows.ts_recv_ns[i]
-        out.group[m] = groups[k]
-        _join(instruments, groups, rows.ts_recv_ns[i] - fresh_ns, state, out, m)
+        out.group[m] = groups.of[k]
+        join_tops(instruments, groups, rows.ts_recv_ns[i] - fresh_ns, state, out, m)
         m += 1
 
 
 @kernel
-def _join(
+def join_tops(
     instruments: InstrumentRecords,
-    groups: I4,
+    groups: GroupLinks,
     since_ns: int,
     state: ConsolidatedState,
     out: ConsolidatedRows,
     m: int,
 ) -> None:
-    """Go through the group's venues, in table order."""
+    """Write the best of row m's group, whose venues have said something since then."""
+    out.bid_px[m] = out.bid_qty[m] = out.ask_px[m] = out.ask_qty[m] = np.nan
+    out.n_venues[m] = out.bid_venues[m] = out.ask_venues[m] = 0
     out.bid_symbol[m] = out.ask_symbol[m] = NO_SYMBOL
     most_bid = most_ask = 0.0
-    for k in range(groups.size):
-        top = state.tops[k]
-        if groups[k] != out.group[m] or not top.synced or top.ts_recv_ns < since_ns:
+    k = groups.first[out.group[m]]
+    while k != NO_GROUP:
+        top, symbol = state.tops[k], instruments.of[k].symbol
+        k = groups.next[k]
+        if not top.synced or top.pulled or top.ts_recv_ns < since_ns:
             continue
         out.n_venues[m] += 1
-        symbol = instruments.of[k].symbol
-        if top.bid_qty > 0.0:
+        if top.bid_px > 0.0 and not top.bid_qty <= 0.0:  # a size that is not told is one
             if not top.bid_px <= out.bid_px[m]:  # better, or the first
                 out.bid_px[m], out.bid_qty[m], out.bid_venues[m] = top.bid_px, 0.0, 0
                 most_bid = 0.0
@@ -225,7 +282,7 @@ def _join(
                 out.bid_venues[m] += 1
                 if top.bid_qty > most_bid:
                     most_bid, out.bid_symbol[m] = top.bid_qty, symbol
-        if top.ask_qty > 0.0:
+        if top.ask_px > 0.0 and not top.ask_qty <= 0.0:
             if not top.ask_px >= out.ask_px[m]:
                 out.ask_px[m], out.ask_qty[m], out.ask_venues[m] = top.ask_px, 0.0, 0
                 most_ask = 0.0

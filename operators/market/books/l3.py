@@ -37,18 +37,19 @@ from schemas.kinds import Flag
 from schemas.rows import empty, take
 
 ORDERS_MAX = 131_072  # open and remembered orders of all books together: 9 MB with their table
-FIRST_ORDERS = 1_024
+ORDERS_MIN = 1_024
+FIRST_ORDERS, FIRST_LEVELS = 64, 16  # places; markets without order rows have these for nothing
 DEAD_KEPT = 4_096  # a deleted order's id; on the 2015 recording late rows came within 13 ms
 
 _LAST, _SNAPSHOT = int(Flag.MSG_LAST), int(Flag.SNAPSHOT)
 _ADD, _CHANGE = int(OrderAction.ADD), int(OrderAction.CHANGE)
 _REDUCE, _DELETE = int(OrderAction.REDUCE), int(OrderAction.DELETE)
 _EXECUTE, _HIDDEN = int(OrderAction.EXECUTE), int(OrderAction.EXECUTE_HIDDEN)
-_SET = int(OrderAction.SET)
+_SET, _FILL = int(OrderAction.SET), int(OrderAction.FILL)
 _NO_SNAPSHOT, _UNFINISHED = int(BookReason.NO_SNAPSHOT), int(BookReason.UNFINISHED)
 _BAD_ROW = int(BookReason.BAD_ROW)
 _AT, _MADE, _TIGHT = 0, 1, 2  # a cursor: the next row, rows made so far, the side that needs room
-_ORDERS = -1  # in place of a side: the orders need room
+_ORDERS, ENOUGH = -1, -2  # in place of a side: the orders need room; nothing does
 
 
 class OrderRows(NamedTuple):
@@ -109,10 +110,12 @@ class L3Books(ArrayOperator[L3State]):
     -----
     In: OrderRows. Out: OrderTopRows, one for each row with MSG_LAST.
     Queues: an order enters at the end of its price's queue. CHANGE to a smaller quantity at the
-    same price keeps its place, any other change takes it to the end.
+    same price keeps its place, any other change takes it to the end; so does one to more than its
+    fills have left, by which a venue shows the next part of an iceberg.
     Ghosts: the last 4,096 deleted orders are remembered. ADD, CHANGE, REDUCE and EXECUTE of one of
     them come late and are passed over, which `ghosts` counts; otherwise the order would never be
     deleted. SET brings it back, as feeds of the best N orders do.
+    Fills: FILL changes no quantity; the order owes it to the row that will take it off.
     Rows about orders that were never seen change nothing; `unknown` counts them. ADD of an open
     order changes it. What more is reduced or filled than there is, is nothing.
     Messages: as in `L2Books`, a snapshot replaces the book, and a row that no order can have, or
@@ -121,7 +124,8 @@ class L3Books(ArrayOperator[L3State]):
     Room: at `orders_max` the oldest remembered order goes, then the last order of the furthest
     level of the new order's side, which `evicted` counts.
     Sums of a level are kept by adding and subtracting: exact to 1e-12 of the largest so far.
-    Chunks: any split gives the same bytes. State: 72 bytes an order, 32 a level, doubled as needed.
+    Chunks: any split gives the same bytes. State: 104 bytes an order, 40 a level, doubled as
+    needed.
     Errors: ValueError for a limit below 1024.
     """
 
@@ -132,24 +136,15 @@ class L3Books(ArrayOperator[L3State]):
         begins_empty: bool = False,
         orders_max: int = ORDERS_MAX,
     ) -> None:
-        if orders_max < FIRST_ORDERS:
-            raise ValueError(f"orders_max must be at least {FIRST_ORDERS}, was {orders_max}")
+        if orders_max < ORDERS_MIN:
+            raise ValueError(f"orders_max must be at least {ORDERS_MIN}, was {orders_max}")
         self._base, self._count = instruments.base, instruments.n_of_lane
         self._n, self._begins_empty, self._orders_max = (
             instruments.lane.size, begins_empty, orders_max,
         )  # fmt: skip
 
     def initial(self) -> L3State:
-        books = blank_records(BOOK_FIELDS, self._n)
-        books.synced[:] = int(self._begins_empty)
-        books.reason[:] = 0 if self._begins_empty else _NO_SNAPSHOT
-        return L3State(
-            books,
-            *blank_sides(self._n, columns=COLUMNS),
-            orders=blank_records(ORDER_FIELDS, FIRST_ORDERS),
-            table=np.zeros(2 * FIRST_ORDERS, np.int64),
-            counts=np.array([NOBODY, 0, NOBODY, NOBODY, 0], np.int64),
-        )
+        return blank_orders(self._n, begins_empty=self._begins_empty)
 
     def step(self, state: L3State, rows: OrderRows) -> tuple[L3State, OrderTopRows]:
         out = empty(OrderTopRows, int(np.count_nonzero(rows.flags & _LAST)))
@@ -158,17 +153,18 @@ class L3Books(ArrayOperator[L3State]):
             _fold(state, self._orders_max, known, rows, cursor, out)
             if cursor[_AT] == rows.seq.size:
                 break
-            state = self._roomier(state, int(cursor[_TIGHT]))
+            state = self.roomier(state, int(cursor[_TIGHT]))
         return state, take(out, slice(0, int(cursor[_MADE])))
 
     def discard_unfinished(self, state: L3State) -> I8:
         """Forget messages that were cut off by a restart; gives the books that need a snapshot."""
         found = np.flatnonzero(state.books.open)
         for k in found:
-            _lose(state.books[k], int(BookReason.RESTARTED))
+            lose_orders(state.books[k], int(BookReason.RESTARTED))
         return found
 
-    def _roomier(self, state: L3State, s: int) -> L3State:
+    def roomier(self, state: L3State, s: int) -> L3State:
+        """The state with more room for what `room_for` asks for."""
         if s != _ORDERS:
             return state._replace(pool=with_room(state.sides, state.pool, s, self._orders_max))
         size = min(2 * state.orders.size, self._orders_max)
@@ -180,6 +176,20 @@ class L3Books(ArrayOperator[L3State]):
         return state._replace(orders=orders, table=table)
 
 
+def blank_orders(books: int, *, begins_empty: bool) -> L3State:
+    """So many books without any order."""
+    records = blank_records(BOOK_FIELDS, books)
+    records.synced[:] = int(begins_empty)
+    records.reason[:] = 0 if begins_empty else _NO_SNAPSHOT
+    return L3State(
+        records,
+        *blank_sides(books, COLUMNS, FIRST_LEVELS),
+        orders=blank_records(ORDER_FIELDS, FIRST_ORDERS if books else 0),
+        table=np.zeros(2 * FIRST_ORDERS if books else 0, np.int64),
+        counts=np.array([NOBODY, 0, NOBODY, NOBODY, 0, 0], np.int64),
+    )
+
+
 @kernel
 def _enter_all(orders: Record, before: I8, table: I8) -> None:
     for at in range(before.size):
@@ -188,9 +198,56 @@ def _enter_all(orders: Record, before: I8, table: I8) -> None:
 
 
 @kernel
-def _lose(book: Record, reason: int) -> None:
+def lose_orders(book: Record, reason: int) -> None:
+    """The book is gapped and waits for a snapshot; also for gaps that only the feed shows."""
     book.synced = book.open = 0
     book.reason = reason
+
+
+@kernel
+def room_for(state: L3State, s: int, orders_max: int) -> int:
+    """What must be made roomier before a row of side `s` is taken, ENOUGH if nothing."""
+    if is_tight(state.sides[s], orders_max):
+        return s
+    if not has_free_order(state) and state.orders.size < orders_max:
+        return _ORDERS
+    return ENOUGH
+
+
+@kernel
+def take_order(
+    state: L3State,
+    k: int,
+    flags: int,
+    venue_seq: int,
+    ts_ns: int,
+    action: int,
+    side: int,
+    order_id: int,
+    price: float,
+    qty: float,
+) -> None:
+    """One row of book `k`, whose last row of a message is followed by `end_orders`."""
+    book, s = state.books[k], 2 * k + (BID if side > 0 else ASK)
+    if book.began_ns == 0:
+        book.began_ns = book.now_ns = ts_ns
+    book.now_ns = max(book.now_ns, ts_ns)
+    _begin(state, k, flags, venue_seq)
+    if not _is_sound(action, side, price, qty):
+        book.broken = 1
+    elif book.synced or book.loading:
+        _take(state, k, s, action, order_id, price, qty)
+
+
+@kernel
+def end_orders(book: Record) -> None:
+    """The message is whole."""
+    book.open = 0
+    if book.broken:
+        lose_orders(book, _BAD_ROW)
+    elif book.loading:
+        book.synced, book.reason = 1, 0
+        book.epoch += 1
 
 
 @kernel
@@ -209,21 +266,16 @@ def _fold(
         if not 0 <= lane < base.size or not 0 <= symbol < count[lane]:
             continue
         k = base[lane] + symbol
-        s = 2 * k + (BID if rows.side[i] > 0 else ASK)
-        if is_tight(state.sides[s], orders_max):
-            cursor[_AT], cursor[_TIGHT] = i, s
+        tight = room_for(state, 2 * k + (BID if rows.side[i] > 0 else ASK), orders_max)
+        if tight != ENOUGH:
+            cursor[_AT], cursor[_TIGHT] = i, tight
             return
-        if not has_free_order(state) and state.orders.size < orders_max:
-            cursor[_AT], cursor[_TIGHT] = i, _ORDERS
-            return
-        _begin(state, k, rows.flags[i], rows.venue_seq[i])
-        book = state.books[k]
-        if not _is_sound(rows.action[i], rows.side[i], rows.price[i], rows.qty[i]):
-            book.broken = 1
-        elif book.synced or book.loading:
-            _take(state, k, s, rows.action[i], rows.order_id[i], rows.price[i], rows.qty[i])
+        take_order(
+            state, k, rows.flags[i], rows.venue_seq[i], rows.ts_event_ns[i], rows.action[i],
+            rows.side[i], rows.order_id[i], rows.price[i], rows.qty[i],
+        )  # fmt: skip
         if rows.flags[i] & _LAST:
-            _finish(book)
+            end_orders(state.books[k])
             _emit(state, k, rows, i, out, cursor[_MADE])
             cursor[_MADE] += 1
     cursor[_AT] = rows.lane.size
@@ -234,7 +286,7 @@ def _begin(state: L3State, k: int, flags: int, venue_seq: int) -> None:
     """The message that a row belongs to, perhaps a new one."""
     book, loading = state.books[k], flags & _SNAPSHOT != 0
     if book.open and (book.venue_seq != venue_seq or (book.loading != 0) != loading):
-        _lose(book, _UNFINISHED)
+        lose_orders(book, _UNFINISHED)
     if not book.open:
         book.open, book.broken, book.loading = 1, 0, 1 if loading else 0
         book.venue_seq = venue_seq
@@ -260,9 +312,9 @@ def _clear(state: L3State, k: int) -> None:
 def _is_sound(action: int, side: int, price: float, qty: float) -> bool:
     if action in (_DELETE, _HIDDEN):
         return True
-    if side * side != 1 or not 0.0 <= qty < math.inf or not _ADD <= action <= _SET:
+    if side * side != 1 or not 0.0 <= qty < math.inf or not _ADD <= action <= _FILL:
         return False
-    if action in (_REDUCE, _EXECUTE):
+    if action in (_REDUCE, _EXECUTE, _FILL):
         return True
     return bool(0.0 < price < math.inf and (qty > 0.0 or action == _CHANGE))
 
@@ -275,6 +327,10 @@ def _take(
     if action == _HIDDEN:
         return
     book, found = state.books[k], order_of(state, k, order_id)
+    if action == _FILL:
+        if found != NOBODY and not state.orders[found].dead:
+            state.orders[found].owed += qty
+        return
     if found != NOBODY and state.orders[found].dead:
         if action == _DELETE:
             book.repeated += 1
@@ -310,6 +366,7 @@ def _take(
         shrink(state, found, left)
     else:
         _change(state, found, s, key_of(price, s), left)
+    state.orders[found].owed = 0.0
 
 
 @kernel
@@ -324,7 +381,8 @@ def _open(state: L3State, k: int, s: int, order_id: int, price: float, qty: floa
 def _change(state: L3State, slot: int, s: int, key: float, qty: float) -> None:
     """A smaller quantity keeps its place in the queue, anything else goes to the end of one."""
     order = state.orders[slot]
-    if order.key == key and qty <= order.qty:  # keys of two sides differ in sign
+    kept = order.qty - order.owed  # more than this is new: the venue filled it up again
+    if order.key == key and qty <= kept:  # keys of two sides differ in sign
         shrink(state, slot, qty)
         return
     unlink(state, slot)
@@ -349,17 +407,6 @@ def _make_room(state: L3State, s: int) -> None:
     book.n_orders -= 1
     unlink(state, slot)
     release(state, slot)
-
-
-@kernel
-def _finish(book: Record) -> None:
-    """The message is whole."""
-    book.open = 0
-    if book.broken:
-        _lose(book, _BAD_ROW)
-    elif book.loading:
-        book.synced, book.reason = 1, 0
-        book.epoch += 1
 
 
 @kernel

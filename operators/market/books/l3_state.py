@@ -17,6 +17,10 @@ ORDER_FIELDS = {
     "qty": "<f8",  # left
     "prev": "<i8",  # the order before it in its queue, or among the dead; NOBODY
     "next": "<i8",
+    "rank": "<i8",  # counts those that joined a queue: who stands before whom in one of them
+    "joined_ns": "<i8",  # venue time at which it joined its queue; of a snapshot's, that of it
+    "first": "<f8",  # quantity with which it did
+    "owed": "<f8",  # was filled, but the row that takes it off has not come
 }
 BOOK_FIELDS = {
     "synced": "<i8",  # 1: nothing is known to be missing since it began
@@ -31,11 +35,14 @@ BOOK_FIELDS = {
     "unknown": "<i8",  # rows about orders that were never seen
     "repeated": "<i8",  # orders added or deleted twice
     "evicted": "<i8",  # orders dropped for want of room
+    "began_ns": "<i8",  # venue time of its first row; 0: there was none
+    "now_ns": "<i8",  # the latest so far
 }
-N_ORDERS, TAIL = 2, 3  # columns of the pool beside KEY and QTY
-COLUMNS = 4
+N_ORDERS, TAIL, JOINED = 2, 3, 4  # columns of the pool beside KEY and QTY
+COLUMNS = 5
 NOBODY = -1
-FREE, USED, DEAD_HEAD, DEAD_TAIL, N_DEAD = 0, 1, 2, 3, 4  # places of `counts`
+FREE, USED, DEAD_HEAD, DEAD_TAIL, N_DEAD, RANK = 0, 1, 2, 3, 4, 5  # places of `counts`
+COUNTS = 6
 
 _MIX = 0x9E3779B1  # 2^32 over the golden ratio: neighbours land far apart
 _LOW = 0x7FFFFFFF  # 31 bits: times _MIX they stay below 2^63
@@ -46,10 +53,12 @@ class L3State(NamedTuple):
 
     books: Records  # (instruments,) BOOK_FIELDS
     sides: Records  # (2 * instruments,) SIDE_FIELDS
-    pool: F8  # (4, places): KEY, QTY (sum of the level), N_ORDERS, TAIL of the queue
+    pool: F8  # (5, places): KEY, QTY (sum of the level), N_ORDERS, TAIL of the queue, and JOINED:
+    # the sum of joined_ns less began_ns
     orders: Records  # (places,) ORDER_FIELDS
     table: I8  # (a power of two, at least twice the orders) order + 1 by hash of its id, 0: none
-    counts: I8  # (5,) first free order, orders used so far, first, last and number of the dead
+    counts: I8  # (6,) first free order, orders used so far, first, last and number of the dead,
+    # the next rank
 
 
 @kernel
@@ -98,10 +107,24 @@ def order_levels(state: L3State, s: int, price: F8, qty: F8, n_orders: F8) -> in
 
 
 @kernel
+def best_age_ns(state: L3State, s: int) -> float:
+    """Mean time since the orders of the best level of side `s` joined; NaN where it is empty."""
+    side, book = state.sides[s], state.books[s // 2]
+    if side.n == 0:
+        return np.nan
+    since_ns = state.pool[JOINED, side.first] / state.pool[N_ORDERS, side.first]
+    age_ns: float = float(book.now_ns - book.began_ns) - since_ns
+    return age_ns
+
+
+@kernel
 def link(state: L3State, slot: int) -> None:
     """Put an order at the end of the queue at its price."""
     order, pool = state.orders[slot], state.pool
-    side = state.sides[order.s]
+    side, book = state.sides[order.s], state.books[order.s // 2]
+    order.rank, order.joined_ns, order.first = state.counts[RANK], book.now_ns, order.qty
+    state.counts[RANK] += 1
+    since_ns = float(book.now_ns - book.began_ns)
     place = find(pool[KEY], side.first, side.n, order.key)
     order.next = NOBODY
     if place < side.first + side.n and pool[KEY, place] == order.key:
@@ -109,10 +132,12 @@ def link(state: L3State, slot: int) -> None:
         state.orders[order.prev].next = slot
         pool[QTY, place] += order.qty
         pool[N_ORDERS, place] += 1.0
+        pool[JOINED, place] += since_ns
     else:
         place = insert(side, pool, place)
         order.prev = NOBODY
         pool[KEY, place], pool[QTY, place], pool[N_ORDERS, place] = order.key, order.qty, 1.0
+        pool[JOINED, place] = since_ns
     pool[TAIL, place] = slot
 
 
@@ -127,6 +152,7 @@ def unlink(state: L3State, slot: int) -> None:
         return
     pool[QTY, place] -= order.qty
     pool[N_ORDERS, place] -= 1.0
+    pool[JOINED, place] -= float(order.joined_ns - state.books[order.s // 2].began_ns)
     if order.prev != NOBODY:
         state.orders[order.prev].next = order.next
     if order.next == NOBODY:
@@ -162,6 +188,7 @@ def make_order(state: L3State, s: int, order_id: int, price: float, qty: float) 
     order = state.orders[slot]
     order.order_id, order.s, order.dead = order_id, s, 0
     order.key, order.qty, order.prev, order.next = key_of(price, s), qty, NOBODY, NOBODY
+    order.owed = 0.0
     enter(state.orders[slot], slot, state.table)
     return int(slot)
 

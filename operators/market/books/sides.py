@@ -31,14 +31,14 @@ _PLACE = np.uint64
 _NONE, _ONE = np.uint64(0), np.uint64(1)
 
 
-def blank_sides(books: int, columns: int) -> tuple[Records, F8]:
-    """Two empty sides for each book, and their pool, shape (columns, places)."""
+def blank_sides(books: int, columns: int, places: int = FIRST_LEVELS) -> tuple[Records, F8]:
+    """Two empty sides of so many places for each book, and their pool, shape (columns, places)."""
     sides = blank_records(SIDE_FIELDS, 2 * books)
-    sides.cap[:] = FIRST_LEVELS
-    sides.at[:] = np.arange(2 * books) * FIRST_LEVELS
-    sides.first[:] = sides.at + FIRST_LEVELS // 2
+    sides.cap[:] = places
+    sides.at[:] = np.arange(2 * books) * places
+    sides.first[:] = sides.at + places // 2
     sides.cover[:] = np.nan
-    return sides, np.zeros((columns, 2 * books * FIRST_LEVELS))
+    return sides, np.zeros((columns, 2 * books * places))
 
 
 def with_room(sides: Records, pool: F8, s: int, limit: int) -> F8:

@@ -70,3 +70,4 @@ class OrderAction(IntEnum):
     EXECUTE = 5  # so much of a resting order was filled
     EXECUTE_HIDDEN = 6  # an order that was never shown was filled: the book stays
     SET = 7  # ADD or CHANGE: the feed does not say which, and an order may come back
+    FILL = 8  # so much of a resting order was filled; another row, soon, takes it off

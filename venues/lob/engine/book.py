@@ -10,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from operators.arrays import I4, I8, kernel
-from operators.records import Records, blank_records
+from operators.market.books.words import OrderAction
+from operators.records import Record, Records, blank_records
 
 BID, ASK = 0, 1
 GRID = 65_536  # ticks: prices are 0 to GRID - 1
@@ -19,6 +20,10 @@ NOBODY = -1  # owner of an ordinary order
 NONE = -1  # no order
 ADDED, TRADED, CANCELLED = 0, 1, 2
 TOUCHED = 4_096  # prices that one action can change
+TOLD = 2 * ORDERS + 8  # a fill and what is left, of every order
+ACTION, SERIAL, SIDE, TICK, LOTS = range(5)  # columns of `told`
+_ADD, _CHANGE = int(OrderAction.ADD), int(OrderAction.CHANGE)
+_DELETE, _FILL = int(OrderAction.DELETE), int(OrderAction.FILL)
 ORDER_FIELDS = {
     "side": "<i8",
     "tick": "<i8",
@@ -29,6 +34,7 @@ ORDER_FIELDS = {
     "next": "<i8",  # behind it in the queue
     "prev": "<i8",
     "place": "<i8",  # in `Books.alive`
+    "serial": "<i8",  # counts the orders of its venue from 1: what the venue calls it
 }
 FILL_FIELDS = {
     "tick": "<i8",
@@ -52,6 +58,7 @@ class Books(NamedTuple):
     free: I4  # (venues, ORDERS) a stack of unused places
     n_free: I8  # (venues,)
     flows: I8  # (venues, 3) lots ADDED, TRADED and CANCELLED so far, with those not shown
+    made: I8  # (venues,) orders so far
 
 
 class Outcome(NamedTuple):
@@ -59,7 +66,8 @@ class Outcome(NamedTuple):
 
     fills: Records  # (ORDERS,) FILL_FIELDS
     touched: I8  # (TOUCHED,) prices whose size is another
-    n: I8  # (2,) how many of both
+    n: I8  # (3,) how many of all three
+    told: I8  # (TOLD, 5) what a venue that tells single orders says; no places: it does not
 
 
 def blank_books(venues: int) -> Books:
@@ -71,14 +79,16 @@ def blank_books(venues: int) -> Books:
         orders=blank_records(ORDER_FIELDS, venues * ORDERS).reshape(venues, ORDERS),
         alive=np.zeros((venues, 2, ORDERS), np.int32), n_alive=np.zeros((venues, 2), np.int64),
         free=free, n_free=np.full(venues, ORDERS, np.int64),
-        flows=np.zeros((venues, 3), np.int64),
+        flows=np.zeros((venues, 3), np.int64), made=np.zeros(venues, np.int64),
     )  # fmt: skip
 
 
-def blank_outcome() -> Outcome:
+def blank_outcome(*, by_order: bool = False) -> Outcome:
+    """Room for what one action does; `by_order`: also order by order."""
     return Outcome(
-        blank_records(FILL_FIELDS, ORDERS), np.zeros(TOUCHED, np.int64), np.zeros(2, np.int64)
-    )
+        blank_records(FILL_FIELDS, ORDERS), np.zeros(TOUCHED, np.int64), np.zeros(3, np.int64),
+        np.zeros((TOLD if by_order else 0, 5), np.int64),
+    )  # fmt: skip
 
 
 @kernel
@@ -103,6 +113,9 @@ def rest(
     _append(books, v, number)
     books.lots[v, tick] += lots
     books.flows[v, ADDED] += lots + reserve
+    books.made[v] += 1
+    order.serial = books.made[v]
+    _tell(out, _ADD, order, lots)
     if side == BID:
         books.best[v, BID] = max(books.best[v, BID], tick)
     else:
@@ -134,7 +147,9 @@ def take(books: Books, v: int, side: int, lots: int, limit: int, out: Outcome) -
         fill.tick, fill.lots, fill.order, fill.owner = tick, filled, number, order.owner
         fill.done = 1 if done else 0
         out.n[0] += 1
+        _tell(out, _FILL, order, filled)
         if done:
+            _tell(out, _DELETE, order, 0)
             _drop(books, v, number)
         elif order.lots == 0:
             shown = min(order.display, order.reserve)
@@ -142,6 +157,8 @@ def take(books: Books, v: int, side: int, lots: int, limit: int, out: Outcome) -
             books.lots[v, tick] += shown
             _unlink(books, v, number)
             _append(books, v, number)
+        if not done:
+            _tell(out, _CHANGE, order, order.lots)
     books.flows[v, TRADED] += lots - left
     return lots - left
 
@@ -154,6 +171,7 @@ def cancel(books: Books, v: int, number: int, out: Outcome) -> int:
     books.lots[v, order.tick] -= order.lots
     books.flows[v, CANCELLED] += left
     _touch(out, order.tick)
+    _tell(out, _DELETE, order, order.lots)
     _drop(books, v, number)
     return int(left)
 
@@ -236,3 +254,14 @@ def _touch(out: Outcome, tick: int) -> None:
             return
     out.touched[out.n[1]] = tick
     out.n[1] += 1
+
+
+@kernel
+def _tell(out: Outcome, action: int, order: Record, lots: int) -> None:
+    """What a venue says of an order; a reserve that shows up is a change of it."""
+    if out.told.shape[0] == 0:
+        return
+    row = out.told[out.n[2]]
+    row[ACTION], row[SERIAL], row[SIDE] = action, order.serial, order.side
+    row[TICK], row[LOTS] = order.tick, lots
+    out.n[2] += 1

@@ -6,15 +6,21 @@ from typing import NamedTuple
 import numpy as np
 
 from operators.arrays import F8, I8, kernel
+from operators.market.books.words import OrderAction
 from operators.records import Records
 from schemas.kinds import Flag, Kind
 from venues.lob.engine.agents import DONE, LIVE, NEVER_NS, WAITING, act, told_of_fill
 from venues.lob.engine.book import (
+    ACTION,
     ASK,
     BID,
     GRID,
+    LOTS,
     NOBODY,
+    NONE,
     ORDERS,
+    SERIAL,
+    TICK,
     Books,
     Outcome,
     blank_books,
@@ -24,6 +30,7 @@ from venues.lob.engine.book import (
     rest,
     take,
 )
+from venues.lob.engine.book import SIDE as ORDER_SIDE
 from venues.lob.engine.flow import (
     CANCEL,
     DISTANCE_MAX,
@@ -43,7 +50,7 @@ WIDTH = 10
 MARKS = 4  # numbers drawn for each ordinary order: a normal one and three uniform ones
 START_TICK = GRID // 2
 SNAPSHOT_NS = 60_000_000_000  # between whole books
-_ROOM = 3 * ORDERS  # rows that one action may need
+_ROOM = 4 * ORDERS  # rows that one action may need
 _ROWS = 16 * _ROOM  # of a block
 _SWEEP_TICKS = 30  # a market order gives up so far from the best price
 _LEFT_MIN = 20  # orders that a market order leaves on a side
@@ -52,6 +59,7 @@ _ARBITRAGE_LOTS = 500
 _FURTHEST = DISTANCE_MAX**-DISTANCE_TAIL  # share of limit orders that would be further away
 _PAST = 4_096  # mids of the leader that are remembered
 
+_ADD = int(OrderAction.ADD)
 _TRADE, _QUOTE, _BOOK = int(Kind.TRADE), int(Kind.QUOTE), int(Kind.BOOK)
 _LAST, _SNAPSHOT = int(Flag.MSG_LAST), int(Flag.SNAPSHOT)
 
@@ -77,15 +85,17 @@ class Desk(NamedTuple):
 
 
 def run_market(
-    ordinary: Ordinary, agents: Records, draws: F8, lag_ns: I8, end_ns: int
-) -> tuple[I8, Desk]:
+    ordinary: Ordinary, agents: Records, draws: F8, lag_ns: I8, end_ns: int, *,
+    by_order: bool = False,
+) -> tuple[I8, Desk]:  # fmt: skip
     """Match until `end_ns`; agents, sorted by `onset_ns`, are changed in place.
 
-    Returns what the venues said, shape (rows, WIDTH), and the state at the end.
+    Returns what the venues said, shape (rows, WIDTH), and the state at the end. `by_order`: books
+    order by order, C the order's number and D the OrderAction, and whole once, at the start.
     """
     venues = lag_ns.size
     desk = Desk(
-        blank_books(venues), blank_outcome(), np.zeros((venues, 4), np.int64),
+        blank_books(venues), blank_outcome(by_order=by_order), np.zeros((venues, 4), np.int64),
         np.zeros((venues, 2), np.int64), np.zeros((_PAST, 2), np.int64), np.zeros(5, np.int64),
         np.zeros(venues, np.int64),
     )  # fmt: skip
@@ -130,7 +140,7 @@ def _walk(
         now_ns = min(order_ns, agent_ns)
         if now_ns >= end_ns:
             return False
-        if at[4] <= now_ns:
+        if at[4] <= now_ns and desk.out.told.shape[0] == 0:
             for v in range(lag_ns.size):
                 _tell_whole(desk, v, at[4], rows)
             at[4] += SNAPSHOT_NS
@@ -274,6 +284,10 @@ def _tell(
     if out.n[1] == 0:
         return
     desk.number[v, 0] += 1
+    if out.told.shape[0] > 0:
+        _tell_orders(desk, v, now_ns, rows)
+        _tell_quote(desk, v, now_ns, rows)
+        return
     for i in range(out.n[1]):
         tick = out.touched[i]
         flags = _LAST if i == out.n[1] - 1 else 0
@@ -281,6 +295,17 @@ def _tell(
         bid = tick <= books.best[v, BID] or (tick < books.best[v, ASK] and tick <= desk.quote[v, 0])
         row[SIDE], row[A], row[B] = (1 if bid else -1), tick, books.lots[v, tick]
     _tell_quote(desk, v, now_ns, rows)
+
+
+@kernel
+def _tell_orders(desk: Desk, v: int, now_ns: int, rows: I8) -> None:
+    """One message: what became of each order."""
+    out = desk.out
+    for i in range(out.n[2]):
+        flags, told = _LAST if i == out.n[2] - 1 else 0, out.told[i]
+        row = rows[_row(desk, rows, now_ns, v, _BOOK, flags, desk.number[v, 0])]
+        row[SIDE], row[A], row[B] = (1 if told[ORDER_SIDE] == BID else -1), told[TICK], told[LOTS]
+        row[C], row[D] = told[SERIAL], told[ACTION]
 
 
 @kernel
@@ -311,7 +336,14 @@ def _tell_whole(desk: Desk, v: int, now_ns: int, rows: I8) -> None:
     for side in range(2):
         tick = books.best[v, side]
         while 0 < tick < GRID - 1:
-            if books.lots[v, tick] > 0:
+            number = books.head[v, tick] if desk.out.told.shape[0] > 0 else NONE
+            while number != NONE:
+                order = books.orders[v, number]
+                row = rows[_row(desk, rows, now_ns, v, _BOOK, _SNAPSHOT, desk.number[v, 0])]
+                row[SIDE], row[A], row[B] = (1 if side == BID else -1), tick, order.lots
+                row[C], row[D] = order.serial, _ADD
+                number = order.next
+            if books.lots[v, tick] > 0 and desk.out.told.shape[0] == 0:
                 row = rows[_row(desk, rows, now_ns, v, _BOOK, _SNAPSHOT, desk.number[v, 0])]
                 row[SIDE], row[A], row[B] = (1 if side == BID else -1), tick, books.lots[v, tick]
             tick += -1 if side == BID else 1

@@ -1,0 +1,1 @@
+"""Features of one asset over all of its venues."""
