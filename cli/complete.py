@@ -4,6 +4,7 @@ from rich.console import Console
 
 from cli.errors import Refused
 from console.quality.completeness import completeness_of
+from console.report.books import Snapshots, without_snapshot
 from flows.settings import SettingsError
 from operators.market.completeness import shortfall
 from schemas.expectations import COMPLETE_FOR_BACKTEST
@@ -21,16 +22,26 @@ def least_of(share: float | None, allow_incomplete: bool) -> float:
 
 
 def require_complete(
-    feed: Feed, least: float, console: Console, refused: MarketRows | None = None
+    feed: Feed,
+    least: float,
+    console: Console,
+    refused: MarketRows | None = None,
+    *,
+    first: int = 0,
 ) -> None:
-    """Refused if a stream of the feed is less complete; what is allowed is told all the same.
+    """Refused if a stream of the feed is less complete; what is allowed is told all the same, and
+    so are books that no snapshot begins.
 
     Made-up markets lack nothing. `refused` are rows that are not in the feed, because a gate
-    refused them when it was recorded.
+    refused them when it was recorded; rows before the position `first` only make its books.
     """
     if feed.simulated:
         return
-    streams = completeness_of(feed, refused)
+    snapshots = Snapshots(feed.table)
+    streams = completeness_of(feed, refused, first=first, also=snapshots.add)
+    bare = without_snapshot(snapshots.missing())
+    if bare is not None:
+        console.print(bare, style="yellow", soft_wrap=True)
     found = shortfall(streams, feed.table, feed.names, least)
     if found:
         raise Refused(

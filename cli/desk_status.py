@@ -13,12 +13,14 @@ from rich.text import Text
 
 from cli.supervisor import Phase, Status
 from flows.meter import STATES
+from operators.market.books.words import BookState
 from operators.risk.safety import LATCHED
 from schemas.reasons import Reason
 
 UNKNOWN = "-"
 BY_HAND = "started by hand"
 DOT = "\N{BLACK CIRCLE}"
+HALTED = BookState.HALTED.name
 WIDE = 110  # characters that the whole table needs
 _STYLES: dict[Phase, str] = {
     "starting": "cyan",
@@ -94,6 +96,7 @@ def status_line(status: Status) -> str:
         f"killed {status.kills}",
         f"pid {UNKNOWN if status.pid is None else status.pid}",
         *(f"STOPPED: {name}" for name in status.stopped or ()),
+        *(f"book of {name}: {state}" for name, state in status.books),
         *([BY_HAND] if status.by_hand else []),
     ]
     return ", ".join(parts) + (f"; last error: {status.last_error}" if status.last_error else "")
@@ -118,6 +121,7 @@ def status_json(status: Status) -> dict[str, Any]:
         "kills": status.kills,
         "last_error": status.last_error or None,
         "stopped": None if status.stopped is None else list(status.stopped),
+        "books": dict(status.books),
         "by_hand": status.by_hand,
         "log": None if status.log is None else str(status.log),
     }
@@ -158,6 +162,7 @@ def _notes(status: Status) -> list[tuple[str, str]]:
     if status.last_error:
         notes.append((status.last_error, "red"))
     notes += [(_stop(Reason[name]), "bold red") for name in status.stopped or ()]
+    notes += [(_book(name, state), "yellow") for name, state in status.books]
     if status.by_hand:
         notes.append((f"{BY_HAND}: whoever did starts it again", "dim"))
     return notes
@@ -167,6 +172,12 @@ def _stop(reason: Reason) -> str:
     """A stop in words, and what ends it."""
     ends = "'trifecta resume' lifts it" if reason in LATCHED else "it lapses at midnight UTC"
     return f"opens no position: {reason.text} ({reason.name}); {ends}"
+
+
+def _book(name: str, state: str) -> str:
+    """An order book that nobody may use, and what ends that where nothing does by itself."""
+    ends = f"; 'trifecta resume --book {name}' lifts it" if state == HALTED else ""
+    return f"order book of {name}: {state}{ends}"
 
 
 def _count(number: float | None) -> str:

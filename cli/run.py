@@ -121,7 +121,7 @@ def run(request: Request) -> int:
         console.print(f"reading the market of {name_of(request.from_topic)} as it is now")
         topic = open_topic(recorded, **cut, at_par=request.settings.at_par)
         refused = quarantined_rows(recorded, topic.table, **cut)
-        require_complete(topic, request.completeness, console, refused)
+        require_complete(topic, request.completeness, console, refused, first=topic.n_before)
         return run_feed(request, console, cut, topic)
 
 

@@ -88,6 +88,8 @@ class Status:
         None for one that we have not started.
     stopped : tuple of str or None
         Reasons for which decide opens nothing now; None of the others, and while it is not known.
+    books : tuple of (str, str)
+        Of ingest: instruments whose order book nobody may use now, and its state.
     """
 
     worker: Worker
@@ -104,6 +106,7 @@ class Status:
     last_error: str
     log: Path | None
     stopped: tuple[str, ...] | None
+    books: tuple[tuple[str, str], ...] = ()
 
     @property
     def by_hand(self) -> bool:
@@ -353,6 +356,7 @@ def measured(answer: Mapping[str, Any] | None, known: Mapping[str, Any]) -> dict
         "last_seq": max(known.get("last_seq", {}).values(), default=None),
         "event_time_ns": known.get("event_time_ns"),
         "stopped": None if stopped is None else tuple(stopped),
+        "books": tuple(sorted(known.get("books", {}).items())),
     }
 
 

@@ -310,7 +310,8 @@ class _Lines:
         for status in statuses:
             name = status.worker.name
             doing = status.state if status.phase == "up" else status.phase
-            news = (doing, status.healthy, status.pid, status.restarts, status.stopped)
+            news = (doing, status.healthy, status.pid, status.restarts, status.stopped,
+                    status.books)  # fmt: skip
             if due or self._written.get(name) != news:
                 self._written[name] = news
                 self._write(status)

@@ -128,7 +128,7 @@ def run_desk(
             settings.signals(feed.table, record.sources),
         )  # fmt: skip
         control = ControlBox(
-            run_dir, log, writer, lanes=feed.table.lanes, code_version=record.code_version
+            run_dir, log, writer, table=feed.table, code_version=record.code_version
         )
 
         def written(parcel: Parcel, seconds: float) -> None:

@@ -62,7 +62,7 @@ class _Encode:
         self._seen = seen
 
     def __call__(self, parcel: Parcel) -> list[Message]:
-        position = parcel.position.to_bytes(8, "little")
+        position = (parcel.position - parcel.held).to_bytes(8, "little")
         messages = encode(QUARANTINE, parcel.quarantine, self._code)
         messages += encode(MARKET, parcel.market, self._code, positions=lambda lane: position)
         for topic, rows in (

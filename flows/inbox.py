@@ -1,10 +1,9 @@
 """What comes back to ingest through the log: execution reports and operators' commands."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
-import numpy as np
-
+from flows.control import control_rows
 from flows.log.api import Log, Partition
 from flows.log.codec import JsonRow
 from flows.log.errors import LogError
@@ -12,7 +11,6 @@ from flows.log.reader import LaneReader, Position
 from flows.place import Phase, Place
 from operators.execution.report_rows import is_drained, report_rows
 from schemas.instruments import InstrumentTable
-from schemas.kinds import NO_ID, NO_SYMBOL, Control, Flag, Kind
 from schemas.rows import MarketRows, concat, empty
 from schemas.topics import CONTROL, REPORTS
 
@@ -47,7 +45,7 @@ class Inbox:
         parts = [empty(MarketRows)]
         for (topic, lane), rows in self._reader.window(max_rows).items():
             if topic == CONTROL.name:
-                parts.append(_commands(rows, self._control_lane))
+                parts.append(self._commands(rows))
                 continue
             parts.append(self._reports(rows))
             if any(is_drained(row) for row in rows):
@@ -59,6 +57,11 @@ class Inbox:
             return report_rows(rows, self._table)
         except ValueError as error:
             raise LogError(f"{error}; the log is damaged, or another program wrote to it") from None
+
+    def _commands(self, rows: list[JsonRow]) -> MarketRows:
+        out = control_rows(rows, self._table)
+        out.lane[:], out.ts_event_ns[:] = self._control_lane, [row["ts_recv_ns"] for row in rows]
+        return out
 
     def place(self, lane: int) -> "Standing":
         """How far the lane's inputs have been taken."""
@@ -84,22 +87,3 @@ class Standing(NamedTuple):
 
     reports: Position
     control: Position
-
-
-def _commands(rows: Sequence[JsonRow], lane: int) -> MarketRows:
-    out = empty(MarketRows, len(rows))
-    out.lane[:], out.kind[:], out.flags[:] = lane, Kind.CONTROL, Flag.MSG_LAST
-    out.symbol[:], out.ref_id[:] = NO_SYMBOL, NO_ID
-    out.venue_seq[:] = out.source[:] = out.source_row[:] = -1
-    out.ts_event_ns[:] = [row["ts_recv_ns"] for row in rows]
-    out.code[:] = np.array([_code(row) for row in rows], np.uint8)
-    return out
-
-
-def _code(row: JsonRow) -> int:
-    try:
-        return int(Control[row["command"]])
-    except KeyError as error:
-        raise LogError(
-            f"{CONTROL.name} lane 0, seq {row['seq']}: {row.get('command')!r} is no command"
-        ) from error

@@ -1,10 +1,11 @@
 """Ingest: source rows, through the quality gate, in order, with heartbeats.
 
-source -> gate, books -> (quarantine) -> control -> heartbeats -> ...
+source -> gate, whole messages, books -> (quarantine) -> control -> heartbeats -> ...
 
 As a worker, the order of arrival is its own: see `flows.rounds`.
 
-rounds -> gate, books -> (quarantine) -> snapshots asked for, clocks -> numbers -> market.v1
+rounds -> gate, whole messages, books -> (quarantine) -> snapshots asked for, clocks -> parts ->
+numbers -> market.v1
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -19,7 +20,7 @@ from bytewax.inputs import FixedPartitionedSource
 from bytewax.operators import KeyedStream
 
 from flows.books import book_feeds
-from flows.control import ControlBox
+from flows.control import ControlBox, about_books
 from flows.log.lane_source import ALL
 from flows.log.stop import GracefulPart, hushed
 from flows.parcel import Parcel, ParcelStep, fill, whole
@@ -27,7 +28,7 @@ from flows.rounds import Numbering
 from flows.venue_clocks import Clocked, ClockWatch
 from operators.market.books.keeper import BookFeeds
 from operators.market.heartbeats import Heartbeats, HeartbeatState
-from operators.market.intake import Intake
+from operators.market.intake import Intake, IntakeRows, IntakeState
 from operators.market.sequencer import Sequencer
 from schemas.instruments import InstrumentTable
 from schemas.kinds import Flag
@@ -41,7 +42,7 @@ def steps(
     stream: KeyedStream[Parcel], table: InstrumentTable, n_sources: int, books: BookFeeds | None
 ) -> KeyedStream[Parcel]:
     """Gate and books, quarantine numbering, control rows and heartbeats."""
-    intake = Intake(table.arrays(), n_sources, books)
+    intake = ClosingIntake(table.arrays(), n_sources, books)
     intake.compile()  # no row waits for that
     stream = gate_steps(stream, table, intake)
     beats = partial(
@@ -57,27 +58,29 @@ def worker_steps(
     stream: KeyedStream[Parcel], feed: Feed | LiveFeed, numbering: Numbering, *, clocked: Clocked
 ) -> KeyedStream[Parcel]:
     """The same gate for rounds, which bring their heartbeats along."""
-    intake = Intake(feed.table.arrays(), len(feed.names), book_feeds(feed))
+    intake = ClosingIntake(feed.table.arrays(), len(feed.names), book_feeds(feed))
     intake.compile()  # no row waits for that
     stream = gate_steps(stream, feed.table, intake)
     if isinstance(feed, LiveFeed):
         stream = op.map_value("resync", stream, hushed(partial(_resync, feed)))
         stream = op.map_value("clocks", stream, hushed(ClockWatch(feed, clocked)))
+    stream = op.flat_map_value("parts", stream, hushed(numbering.parts))
     return op.map_value("number", stream, hushed(numbering.number))
 
 
 def gate_steps(
-    stream: KeyedStream[Parcel], table: InstrumentTable, intake: Intake
+    stream: KeyedStream[Parcel], table: InstrumentTable, intake: "ClosingIntake"
 ) -> KeyedStream[Parcel]:
     """What may enter the log, with the states of its books, and the numbered rest."""
     gate = partial(
         ParcelStep,
         intake,
-        read=lambda parcel: parcel.market,
+        read=lambda parcel: (parcel.market, parcel.last or parcel.control is not None),
         write=fill(
-            market=attrgetter("market"), quarantine=attrgetter("rejected"), lost=attrgetter("lost")
+            market=attrgetter("market"), quarantine=attrgetter("rejected"), held=attrgetter("held"),
+            lost=attrgetter("lost"), resumed=attrgetter("resumed"),
         ),
-    )
+    )  # fmt: skip
     number = partial(
         ParcelStep,
         Sequencer(table.lanes),
@@ -86,6 +89,24 @@ def gate_steps(
     )
     stream = op.stateful_batch("gate", stream, gate)
     return op.stateful_batch("quarantine", stream, number)
+
+
+class ClosingIntake(Intake):
+    """The intake, and the end of what is held where a row of our own, or nothing, follows."""
+
+    def step(  # type: ignore[override]
+        self, state: IntakeState, rows: tuple[MarketRows, bool]
+    ) -> tuple[IntakeState, IntakeRows]:
+        market, closes = rows
+        state, out = super().step(state, market)
+        if not closes or not out.held:
+            return state, out
+        state, rest = self.end(state)
+        made = IntakeRows(
+            concat([out.market, rest.market]), concat([out.rejected, rest.rejected]),
+            np.union1d(out.lost, rest.lost), rest.held, out.resumed,
+        )  # fmt: skip
+        return state, made
 
 
 class ClosingHeartbeats(Heartbeats):
@@ -159,7 +180,8 @@ class _FeedPart(GracefulPart[tuple[str, Parcel], Released]):
         control = None if inside else self._source.control.due(rows, commands)
         if control is not None:
             self._released = Released(rows, commands + control.seq.size)
-            return [self._parcel(empty(MarketRows, 0), control)]
+            about = about_books(control)  # these pass the gate, to the books behind it
+            return [self._parcel(take(control, about), take(control, ~about))]
         held = self._held if self._held is not None else next(self._batches, None)
         if held is None:
             self._done = True
@@ -215,11 +237,13 @@ class _Pace:
 
 
 def _resync(feed: LiveFeed, parcel: Parcel) -> Parcel:
-    """Books that lost a message on the way to the log, which their venue cannot know."""
-    if parcel.lost is not None:
-        for k in parcel.lost.tolist():
+    """Books that lost a message on the way to the log, which their venue cannot know, and those
+    that an operator wants back.
+    """
+    for books, bring in ((parcel.lost, feed.resync), (parcel.resumed, feed.resume)):
+        for k in [] if books is None else books.tolist():
             one = feed.table.instruments[k]
-            feed.resync(one.lane, one.symbol)
+            bring(one.lane, one.symbol)
     return parcel
 
 

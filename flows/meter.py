@@ -22,6 +22,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from operators.market.books.words import GOOD, BookState
 from operators.risk.safety import STOPS
 from schemas.reasons import Reason
 
@@ -95,6 +96,12 @@ METRICS = (
         "Rows that a venue stamped later than we did.",
     ),
     Described(
+        "trifecta_book_state",
+        _GAUGE,
+        ("instrument", "state"),
+        "Of ingest: 1 for the state that an order book is in, else 0.",
+    ),
+    Described(
         "trifecta_feed_total",
         _COUNTER,
         ("venue", "what"),
@@ -139,6 +146,7 @@ class Meter(Collector):
         self._written: dict[tuple[str, int], tuple[int, int]] = {}  # rows, last seq
         self._lag: dict[tuple[str, int], int] = {}
         self._clocks: dict[str, tuple[int, float, int]] = {}  # offset ns, drift ppb, negative rows
+        self._books: dict[str, BookState] = {}
         self._step_s, self._step_rows = _Buckets(STEP_S), _Buckets(STEP_ROWS)
         self.feed: Callable[[], dict[tuple[str, ...], float]] = dict
         self.registry = CollectorRegistry()
@@ -182,6 +190,11 @@ class Meter(Collector):
             before = self._clocks.get(venue, (0, 0.0, 0))[2]
             self._clocks[venue] = offset_ns, drift_ppb, before + n_negative
 
+    def booked(self, instrument: str, state: BookState) -> None:
+        """An order book is in this state now."""
+        with self._lock:
+            self._books[instrument] = state
+
     def failed(self, what: str) -> None:
         """An error is counted. Until the loop polls again the worker is not healthy."""
         with self._lock:
@@ -221,7 +234,8 @@ class Meter(Collector):
         """The same as JSON: what /healthz answers, and a supervisor shows.
 
         Keys: flow, lanes, pid, state, healthy, trouble, stopped (reasons that forbid new trades;
-        null if unknown, and of all but decide), uptime_s, poll_age_s, rows_read, rows_written,
+        null if unknown, and of all but decide), books (of ingest: states of those that nobody may
+        use now, by instrument), uptime_s, poll_age_s, rows_read, rows_written,
         rows_per_s (over the last seconds), lag (messages in all; null if unknown), lag_by_lane and
         last_seq (by "topic/lane"), event_time_ns (null before the first row), errors, last_error.
         """
@@ -236,6 +250,9 @@ class Meter(Collector):
                 "healthy": trouble is None,
                 "trouble": trouble,
                 "stopped": self._stops(),
+                "books": {
+                    name: state.name for name, state in self._books.items() if state not in GOOD
+                },
                 "uptime_s": round(now_s - self._begun_s, 3),
                 "poll_age_s": round(now_s - self._polled_s, 3),
                 "rows_read": self._n_read,
@@ -300,6 +317,11 @@ class Meter(Collector):
             },
             "trifecta_venue_negative_latency_rows_total": {
                 (venue,): n for venue, (_, _, n) in self._clocks.items()
+            },
+            "trifecta_book_state": {
+                (name, state.name): float(state is now)
+                for name, now in self._books.items()
+                for state in BookState
             },
             "trifecta_feed_total": self.feed(),
         }

@@ -29,7 +29,9 @@ class Parcel:
     control: MarketRows | None = None  # rows of the desk's own that stand behind the batch
     places: Mapping[int, Place] = field(default_factory=dict)  # of ingest behind it, by lane
     quarantine: MarketRows | None = None
+    held: int = 0  # of the source rows read, those whose message has not ended yet
     lost: I8 | None = None  # instruments whose live feed has to bring a snapshot of its book
+    resumed: I8 | None = None  # the same because an operator resumed it
     features: FeatureRows | None = None
     signals: SignalRows = field(default_factory=no_signals)
     proposals: ProposalRows | None = None

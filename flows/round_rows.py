@@ -9,13 +9,11 @@ from flows.market_clock import MarketClock
 from operators.market.books.status import BookStatusRows, to_market
 from operators.market.books.words import BookReason, BookState
 from schemas.instruments import InstrumentTable
-from schemas.kinds import Flag, Kind
+from schemas.kinds import Flag
 from schemas.rows import MarketRows, empty, take
 from venues.feed import Feed, LiveFeed
 
 SECOND_NS = 1_000_000_000
-BOOK_ROWS = 480  # of a round with books: each row can make two of a book's state, and all of them,
-# with replies and heartbeats, must be one message
 
 
 class Due(NamedTuple):
@@ -122,8 +120,6 @@ class TapeRows:
     def _release(self, n: int) -> MarketRows:
         held = self._held
         assert held is not None
-        if n > BOOK_ROWS and (held.kind[:n] == Kind.BOOK).any():
-            n = BOOK_ROWS
         market = take(held, slice(0, n))
         market.seq[:] = np.arange(self.position, self.position + n)
         self.position += n
@@ -158,7 +154,7 @@ class LiveRows:
         return None
 
     def due(self, max_rows: int) -> Due:
-        market = self._take(min(max_rows, BOOK_ROWS))
+        market = self._take(max_rows)
         n = market.seq.size
         if n == 0:
             now_ns = self.clock.now_ns()

@@ -8,6 +8,7 @@ A lane's end is a handshake: when the sources have ended every lane gets a LAST_
 execute answers with DRAINED once no report can follow, and only then the END rows are written.
 """
 
+import itertools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from time import monotonic, time_ns
@@ -15,15 +16,18 @@ from time import monotonic, time_ns
 import numpy as np
 from bytewax.inputs import FixedPartitionedSource
 
+from flows.control import about_books, commands_of, control_rows
 from flows.inbox import Inbox
 from flows.log.api import Log
+from flows.log.codec import JsonRow
 from flows.log.lane_source import ALL, DRY_POLLS
 from flows.log.stop import GracefulPart, hushed
 from flows.log.writer import Writer
 from flows.parcel import Parcel
 from flows.place import Phase, Place
 from flows.round_rows import LiveRows, RoundRows, TapeRows
-from schemas.kinds import NO_ID, NO_SYMBOL, Flag, Kind
+from schemas.instruments import InstrumentTable
+from schemas.kinds import NO_ID, NO_SYMBOL, Control, Flag, Kind
 from schemas.rows import MarketRows, concat, empty, take
 from schemas.topics import MARKET
 from venues.feed import Feed, LiveFeed
@@ -36,6 +40,7 @@ SOURCE_ROWS = (
     1024  # with replies and heartbeats a lane's round stays below 2,048 rows: one message,
 )
 REPLY_ROWS = 512  # so that every message says where ingest stands
+PART_ROWS = 1024  # of what a round became
 
 Polled = Callable[[int, int, set[int], Inbox], None]
 
@@ -49,15 +54,26 @@ class RoundSource(FixedPartitionedSource[tuple[str, Parcel], None]):
     inbox : Inbox
     places : mapping of lane to Place
         Where each active lane stands on the log; rows that it holds are left out.
+    halts, resumes : MarketRows
+        Commands about books from before: the first stand before all rows, the others behind those
+        of times that are on the log.
     polled : callable
         Told of each poll: source rows released, the latest time, lanes whose last reports are
         waited for, the inbox.
     """
 
     def __init__(
-        self, rows: RoundRows, inbox: Inbox, places: Mapping[int, Place], *, polled: Polled
+        self,
+        rows: RoundRows,
+        inbox: Inbox,
+        places: Mapping[int, Place],
+        *,
+        halts: MarketRows,
+        resumes: MarketRows,
+        polled: Polled,
     ) -> None:
         self.rows, self.inbox, self.places, self.polled = rows, inbox, dict(places), polled
+        self.halts, self.resumes = halts, resumes
 
     def list_parts(self) -> list[str]:
         return [ALL]
@@ -68,7 +84,8 @@ class RoundSource(FixedPartitionedSource[tuple[str, Parcel], None]):
 
 
 class Numbering:
-    """The last step before the log: drops what a lane holds already, and numbers the rest.
+    """The last steps before the log: parts of one message each, without what a lane holds already,
+    and numbered.
 
     Parameters
     ----------
@@ -79,9 +96,39 @@ class Numbering:
 
     def __init__(self, held: Mapping[int, Place], next_seq: Mapping[int, int]) -> None:
         self._next_seq = dict(next_seq)
+        self._places = dict(held)
         self._held = np.zeros(max(held) + 1, np.int64)
         for lane, place in held.items():
             self._held[lane] = place.rows
+
+    def parts(self, parcel: Parcel) -> list[Parcel]:
+        """The parcel as parcels of at most PART_ROWS rows of the market, each with its own places.
+
+        A snapshot comes out whole, of many rounds: written as one message it would be too long, and
+        of several messages only the last would say where ingest stands.
+        """
+        before, rows = self._places, parcel.market
+        last = {
+            lane: place._replace(rows=place.rows - parcel.held)
+            for lane, place in parcel.places.items()
+        }
+        self._places = last
+        cuts = [0, *_part_ends(rows), rows.seq.size]
+        made = []
+        for n, (start, stop) in enumerate(itertools.pairwise(cuts)):
+            mine = MarketRows._make(column[start:stop] for column in rows)
+            places = last
+            if stop < rows.seq.size:  # replies and heartbeats stand behind the last part
+                at = int(rows.seq[stop])
+                places = {k: p._replace(rows=max(p.rows, at)) for k, p in before.items()}
+            made.append(
+                replace(
+                    parcel, market=mine, places=places,
+                    control=parcel.control if stop == rows.seq.size else None,
+                    quarantine=parcel.quarantine if n == 0 else empty(MarketRows),
+                )
+            )  # fmt: skip
+        return made
 
     def number(self, parcel: Parcel) -> Parcel:
         market = parcel.market  # its `seq` is the row's position in the feed
@@ -108,6 +155,7 @@ def rounds_on(
     places = {lane: Place.of(message) for lane, message in last.items()}
     log_ns = max((each.ts_max_ns for each in last.values() if each is not None), default=None)
     next_seq = {k: 0 if each is None else each.last_seq + 1 for k, each in last.items()}
+    halts, resumes = _standing(log, feed.table, places)
     rows: RoundRows
     if isinstance(feed, LiveFeed):
         position = max(place.rows for place in places.values())
@@ -115,14 +163,62 @@ def rounds_on(
     else:
         frozen = Phase.ENDED in {place.phase for place in places.values()}
         rows = TapeRows(feed, speed=speed, log_ns=log_ns, frozen=frozen, max_rows=SOURCE_ROWS)
-    source = RoundSource(rows, Inbox(log, feed.table, places), places, polled=polled)
+    source = RoundSource(
+        rows, Inbox(log, feed.table, places), places, halts=halts, resumes=resumes, polled=polled
+    )
     return source, Numbering(places, next_seq)
+
+
+def _standing(
+    log: Log, table: InstrumentTable, places: Mapping[int, Place]
+) -> tuple[MarketRows, MarketRows]:
+    """What operators said of books in the lives before: rows that are not written again.
+
+    Every book that was ever halted is, while rows that are on the log are read again; those that
+    were resumed since are then resumed, and need a snapshot: which of them had one is not known.
+    """
+    taken = places[min(places)].control.last_seq
+    told = {
+        row["instrument"]: row["command"]
+        for row in commands_of(log)
+        if row["seq"] <= taken and "instrument" in row
+    }
+    halts: list[JsonRow] = [
+        {"seq": -1, "command": Control.HALT_BOOK.name, "instrument": name} for name in told
+    ]
+    resumes: list[JsonRow] = [
+        {"seq": -1, "command": command, "instrument": name}
+        for name, command in told.items()
+        if command == Control.RESUME_BOOK.name
+    ]
+    made = control_rows(halts, table), control_rows(resumes, table)
+    for rows in made:
+        rows.seq[:], rows.lane[:] = -1, min(places)  # below all positions: `Numbering` drops them
+    return made
+
+
+def _part_ends(rows: MarketRows) -> list[int]:
+    """Where parts of at most PART_ROWS rows end: between two source rows, whose positions tell
+    which of them are written.
+    """
+    ends: list[int] = []
+    start = 0
+    while rows.seq.size - start > PART_ROWS:
+        end = start + PART_ROWS
+        while end > start and (rows.source[end] < 0 or rows.source[end - 1] < 0):
+            end -= 1
+        if end == start:
+            raise ValueError(f"more than {PART_ROWS} rows of our own follow one another")
+        ends.append(end)
+        start = end
+    return ends
 
 
 class _RoundPart(GracefulPart[tuple[str, Parcel], None]):
     def __init__(self, source: RoundSource) -> None:
         self._rows, self._inbox, self._polled = source.rows, source.inbox, source.polled
         self._places = source.places
+        self._halts, self._resumes = source.halts, source.resumes
         self._last_s = -IDLE_S
         self._n_dry = 0
 
@@ -131,9 +227,15 @@ class _RoundPart(GracefulPart[tuple[str, Parcel], None]):
         self._polled(rows.position, rows.clock.reached_ns, self._waits_for(), self._inbox)
         if all(place.phase is Phase.ENDED for place in self._places.values()):
             raise StopIteration
+        if self._halts.seq.size:
+            halts, self._halts = self._halts, empty(MarketRows)
+            return [(ALL, self._parcel(halts, None))]
         behind = rows.behind(SOURCE_ROWS)
         if behind is not None:  # without heartbeats, which would stand before later ones of them
             return [(ALL, self._parcel(behind, None))]
+        if self._resumes.seq.size:
+            resumes, self._resumes = self._resumes, empty(MarketRows)
+            return [(ALL, self._parcel(resumes, None))]
         since_s = monotonic() - self._last_s
         if since_s < ROUND_S and rows.clock.paced:
             return []
@@ -149,6 +251,10 @@ class _RoundPart(GracefulPart[tuple[str, Parcel], None]):
             return []
         self._last_s, self._n_dry = monotonic(), 0
         replies.ts_recv_ns[:] = now_ns
+        about = about_books(replies)
+        if about.any():  # these pass the gate behind the rows before them, to the books behind it
+            replies.seq[:] = rows.position
+            market, replies = concat([market, take(replies, about)]), take(replies, ~about)
         beat_ns = rows.clock.reach(beat_ns)  # nothing may stand before it from now on
         own = concat([replies, self._beats(now_ns, beat_ns)])
         return [(ALL, self._parcel(market, own))]

@@ -32,9 +32,11 @@ from flows.runtime import run_flow
 from flows.settings import RunSettings
 from flows.store.copy import follow
 from flows.warm_up import warm_signals, warm_up
+from operators.market.books.words import BookState
 from schemas.instruments import InstrumentTable
 from schemas.kinds import Kind
 from schemas.reasons import Reason
+from schemas.rows import take
 from schemas.topics import DECISIONS, MARKET, QUARANTINE
 from venues.feed import Feed, LiveFeed
 
@@ -153,6 +155,7 @@ def _ingest_flow(
     meter: Meter,
 ) -> Dataflow:
     seen = _seen(meter, decides=False)
+    names = {(one.lane, one.symbol): one.id for one in feed.table.instruments}
 
     def messages_of(parcel: Parcel) -> list[Message]:
         code = record.code_version
@@ -161,6 +164,9 @@ def _ingest_flow(
             MARKET, parcel.market, code, positions=lambda lane: parcel.places[lane].pack()
         )
         seen(parcel, messages)
+        told = take(parcel.market, parcel.market.kind == Kind.BOOK_STATUS)
+        for lane, symbol, state in zip(told.lane, told.symbol, told.code, strict=True):
+            meter.booked(names[int(lane), int(symbol)], BookState(int(state)))
         return messages
 
     flow = Dataflow("ingest")

@@ -48,7 +48,7 @@ class Seen(NamedTuple):
     instrument_kind: U1  # InstrumentKind; 0: not in the table
     newest_recv_ns: I8  # `ts_recv_ns` of the last row accepted from this source; see below
     newest_event_ns: I8  # `ts_event_ns` of the last one accepted of this symbol, source and kind
-    message_reason: U2  # why an earlier row of the same book message was refused, else OK
+    message_reason: U2  # MESSAGE_REFUSED behind a refused row of the same book message, else OK
     may_cross: U1  # 1: a crossed quote of this instrument is kept
     mark: U1  # Flag.CROSSED, if the gate flags the row with it, else 0
 

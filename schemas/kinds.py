@@ -89,3 +89,5 @@ class Control(IntEnum):
     HALT = 1
     RESUME = 2
     SWAP_MODEL = 3
+    HALT_BOOK = 4  # `ref_id`: the row of the instrument table whose book it is about
+    RESUME_BOOK = 5

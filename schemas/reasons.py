@@ -27,6 +27,8 @@ class Reason(IntEnum):
     OUT_OF_RANGE = 9, "a value lies outside the bounds of its kind"
     BAD_SIDE = 10, "the side is not -1, 0 or +1"
     SUPERSEDED = 11, "the book contains this message already"
+    MESSAGE_REFUSED = 12, "another row of its book message was refused"
+    MESSAGE_UNFINISHED = 13, "the last row of its book message, or one in between, did not come"
     # the lane, any engine: 50 to 79
     WARMING_UP = 50, "too few rows yet for the features of this instrument"
     STALE_QUOTE = 51, "the instrument's last quote is older than its limit"

@@ -36,7 +36,8 @@ class MarketRows(NamedTuple):
     FUNDING uses price (rate, a fraction) and ref (interval in seconds). OPEN_INTEREST uses qty.
     MARK uses price (mark), ref (index price).
     REPORT uses side, price, qty, ref (fee in the settle asset, positive is paid), ref_id
-    (envelope), code, role, reason. CONTROL uses code. HEARTBEAT uses nothing more.
+    (envelope), code, role, reason. CONTROL uses code and, of a book,
+    ref_id. HEARTBEAT uses nothing more.
     """
 
     seq: I8  # contiguous per lane from 0
@@ -50,7 +51,7 @@ class MarketRows(NamedTuple):
     code: U1  # ReportCode, Control or BookState
     role: U1  # Role
     reason: U2  # Reason, or BookReason
-    ref_id: I8  # envelope id of a report, see above for books, else NO_ID
+    ref_id: I8  # envelope id of a report, see above for books and commands, else NO_ID
     price: F8
     qty: F8
     bid_px: F8

@@ -33,12 +33,18 @@ class Ran:
 
 
 def run(
-    feed: Feed, *, profile: str, batch_rows: int, folder: Path, settings: RunSettings | None = None
+    feed: Feed,
+    *,
+    profile: str,
+    batch_rows: int,
+    folder: Path,
+    settings: RunSettings | None = None,
+    log: Log | None = None,
 ) -> Ran:
-    """Run a feed to its end on a profile."""
+    """Run a feed to its end on a profile, perhaps on a log that holds commands."""
     settings = settings or RunSettings()
     folder.mkdir(parents=True, exist_ok=True)
-    log: Log = (
+    log = log or (
         MemoryLog() if profile == "memory" else EmbeddedLog(folder / "log.sqlite", create=True)
     )
     model = load(SHIPPED)

@@ -2,8 +2,7 @@
 in one process and workers that die write the same states.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,22 +13,17 @@ import pytest
 
 from console.report.collect import collect
 from console.report.summary import build_report
-from flows.books import book_feeds
-from flows.encode import encode
-from flows.log.api import Log
 from flows.log.memory import MemoryLog
-from flows.log.stop import STOP
 from flows.replay import verify
-from flows.rounds import rounds_on
 from flows.topic_feed import open_topic
 from operators.market.books.health import RETURN_AFTER_NS
 from operators.market.books.words import BookReason, BookState
-from operators.market.intake import Intake
 from schemas.kinds import Flag, Kind
 from schemas.reasons import Reason
-from schemas.rows import MarketRows, concat, take
+from schemas.rows import MarketRows, take
 from schemas.topics import DECISIONS, MARKET
 from tests.book_cases import BUY, SELL, SlowBook
+from tests.ingest_lives import lives, of_source
 from tests.runs import run, table
 from tests.worker_desk import rows_of
 from venues.feed import Feed
@@ -180,39 +174,6 @@ def test_a_backtest_of_its_topics_has_the_same_states(short: Faulty, tmp_path: P
         np.testing.assert_array_equal(getattr(first, name), getattr(second, name), err_msg=name)
 
 
-def rounds(log: MemoryLog, feed: Feed, deaths: Iterator[int]) -> None:
-    """Ingest as a worker, over as many lives as there are deaths, and one to the end.
-
-    Its rounds without their wait; a death is a number of rounds after which it happens.
-    """
-    while True:
-        n_rounds = next(deaths, None)
-        STOP.arm()
-        writer = log.writer()
-        source, numbering = rounds_on(log, writer, feed, speed=None, polled=lambda *told: None)
-        part = source.build_part("rounds", "all", None)
-        intake = Intake(feed.table.arrays(), len(feed.names), book_feeds(feed))
-        state = intake.initial()
-        n_done = 0
-        while (n_rounds is None or n_done < n_rounds) and source.rows.end_ns() is None:
-            for _, parcel in part.next_batch():
-                state, out = intake.step(state, parcel.market)
-                done = numbering.number(replace(parcel, market=out.market))
-                packed = {lane: place.pack() for lane, place in done.places.items()}
-                writer.append(encode(MARKET, done.market, "test", positions=packed.__getitem__))
-                n_done += 1
-        part.close()
-        writer.close()
-        if n_rounds is None:
-            return
-
-
-def of_source(log: Log, lanes: list[int]) -> MarketRows:
-    """Source and status rows; heartbeats come as they like."""
-    rows: MarketRows = concat([rows_of(log, MARKET, lane) for lane in lanes])
-    return take(rows, rows.kind != Kind.HEARTBEAT)
-
-
 def test_workers_that_die_inside_messages_write_the_states_of_one_process(
     short: Faulty, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -222,7 +183,7 @@ def test_workers_that_die_inside_messages_write_the_states_of_one_process(
     lanes = feed.table.active_lanes()
     due = of_source(run(feed, profile="memory", batch_rows=8192, folder=tmp_path).log, lanes)
     log = MemoryLog()
-    rounds(log, feed, iter([1, 7, 30, 2, 111]))  # the opening snapshot has twenty rounds
+    lives(log, feed, iter([1, 7, 30, 2, 111]))  # the opening snapshot has ten parts
     found = of_source(log, lanes)
     assert np.count_nonzero(found.kind == Kind.BOOK_STATUS) == 3
     for name in MarketRows._fields:

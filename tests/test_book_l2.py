@@ -12,7 +12,7 @@ from operators.market.books.l2_state import BookTerms, L2State, is_whole, levels
 from operators.market.books.sides import ASK, BID, FIRST_LEVELS
 from operators.market.books.words import BookReason, BookState, OrderAction
 from schemas.kinds import Kind
-from schemas.rows import MarketRows, take
+from schemas.rows import MarketRows, empty, take
 from tests.book_cases import BUY, SELL, Level, SlowBook, market, message, table
 from tests.check_operator import check_operator
 
@@ -129,16 +129,33 @@ def test_a_change_is_seen_only_when_its_message_is_whole() -> None:
 
 
 def test_a_restart_inside_a_message_leaves_the_book_to_a_snapshot() -> None:
+    """Ingest says so with a status row of each book before anything else."""
     rows = market(START, message([(BUY, 99.5, 4.0), (BUY, 99.6, 5.0)], number=2))
     operator = books()
     state, _ = operator.step(operator.initial(), take(rows, slice(0, 4)))
-    state = operator.load(operator.dump(state))
-    assert operator.discard_unfinished(state).tolist() == [0]
-    assert operator.discard_unfinished(state).tolist() == []
+    restarted = empty(MarketRows, 1)
+    restarted.kind[:], restarted.code[:] = Kind.BOOK_STATUS, BookState.GAP
+    restarted.reason[:] = R.RESTARTED
+    state, _ = operator.step(operator.load(operator.dump(state)), restarted)
     state, out = operator.step(state, market(message([(BUY, 97.0, 1.0)], number=3)))
     assert (out.synced[0], out.reason[0]) == (0, R.RESTARTED)
     state, out = operator.step(state, market(START))
     assert top(out) == (99.0, 1.0, 101.0, 3.0)
+
+
+def test_the_tail_of_a_snapshot_with_a_hole_is_none() -> None:
+    """Nor is what stands behind a hole that may have swallowed its beginning."""
+    whole = [(BUY, 99.0 - i, 1.0) for i in range(3)] + [(SELL, 101.0 + i, 1.0) for i in range(3)]
+    first = message(whole, snapshot=True, number=1)
+    second = message(whole, snapshot=True, number=2)
+    rows = market(first, second)
+    for lost in (slice(2, 3), slice(1, 4), slice(4, 8)):  # of the first; of both, and their ends
+        kept = np.ones(12, bool)
+        kept[lost] = False
+        _, out = run(take(rows, kept), books())
+        assert out.synced.tolist() == ([0] if lost.stop > 6 else [0, 1])
+    _, out = run(market(START, message([(BUY, 98.0, 1.0)], number=2, whole=False), second), books())
+    assert out.synced.tolist() == [1, 1]  # cut short, and then a snapshot from its beginning
 
 
 def test_a_subscription_of_two_levels_keeps_the_best_two() -> None:

@@ -193,9 +193,6 @@ def test_an_unfinished_message_is_discarded() -> None:
     state, _ = operator.step(operator.initial(), order_rows([ONE], flags=0, number=1))
     state, out = operator.step(state, order_rows([TWO], number=2))
     assert (out.synced[0], out.reason[0]) == (0, R.UNFINISHED)
-    state, _ = operator.step(operator.initial(), order_rows([ONE], flags=0, number=1))
-    assert operator.discard_unfinished(state).tolist() == [0]
-    assert operator.step(state, order_rows([TWO]))[1].reason[0] == R.RESTARTED
 
 
 def test_room_ends_with_the_dead_and_then_with_the_furthest_order() -> None:

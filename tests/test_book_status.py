@@ -12,6 +12,7 @@ from operators.market.books.health import (
     RETURN_ABOVE,
     RETURN_AFTER_NS,
     STOP_BELOW,
+    UNPROVABLE_MAX,
     BookHealth,
     HealthRows,
     health,
@@ -256,6 +257,17 @@ def test_health_is_read_at_any_time() -> None:
         assert found == pytest.approx(1 - faded(PENALTY[S.GAP], second - 1))
     assert health(state, 1, 0) == 0.0
     assert not may_quote(state, 0)
+
+
+def test_what_nobody_can_prove_is_never_fully_healthy_and_quoted_on() -> None:
+    story: list[Status] = [(0, S.UNPROVABLE), (10, S.GAP), (11, S.UNPROVABLE), (900, S.SYNCED)]
+    gap = 1 - faded(PENALTY[S.GAP], 1)
+    assert judged(story).health[:3].tolist() == pytest.approx([UNPROVABLE_MAX, 0.0, gap])
+    assert judged(story).quoting[[0, 1, -1]].tolist() == [1, 0, 1]
+    operator = BookHealth(table().arrays())
+    state, _ = operator.step(operator.initial(), status_rows(story[:3]))
+    assert health(state, 0, 800 * SECOND) == UNPROVABLE_MAX  # however long nothing happens
+    assert STOP_BELOW < RETURN_ABOVE < UNPROVABLE_MAX < 1.0  # an incident stops and returns as ever
 
 
 def test_quoting_stops_at_a_gap_and_returns_30_s_after_health_passed_the_upper_bound() -> None:

@@ -124,6 +124,14 @@ def test_halt_stops_trading_and_resume_lifts_it(
         told = trifecta(command, folder)
         assert told.exit_code == 0
         assert f"{command.upper()} is in the log" in told.stderr
+    refused = trifecta("halt", folder, "--book", "nobody:NOTHING")
+    assert refused.exit_code == 2
+    assert "--book must be an instrument of the run, was 'nobody:NOTHING'" in refused.stderr
+    book = refused.stderr.split("it has ")[1].split(",")[0].strip()
+    for command in ("halt", "resume"):
+        told = trifecta(command, folder, "--book", book)
+        assert told.exit_code == 0, told.stderr
+        assert f"{command.upper()}_BOOK of {book} is in the log" in told.stderr
     busy = trifecta(*SIMULATED, "--out", folder)
     assert busy.exit_code == 2
     assert f"process {process.pid} is running there" in busy.stderr

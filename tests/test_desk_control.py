@@ -24,6 +24,23 @@ def test_commands_are_numbered_and_a_repeated_attempt_writes_nothing() -> None:
     assert rows == [(0, "HALT"), (1, "RESUME")]
 
 
+def test_a_command_about_a_book_names_it_and_no_other_does() -> None:
+    log = MemoryLog()
+    for which, book in [
+        (Control.HALT_BOOK, "a:X"),
+        (Control.HALT_BOOK, "b:Y"),
+        (Control.HALT, None),
+    ]:
+        send_to_desk(log, which, ts_ns=5, book=book).close()
+        send_to_desk(log, which, ts_ns=5, book=book).close()  # the attempt before was not answered
+    rows = [(row["command"], row.get("instrument")) for row in rows_of(log, CONTROL, 0)]
+    assert rows == [("HALT_BOOK", "a:X"), ("HALT_BOOK", "b:Y"), ("HALT", None)]
+    with pytest.raises(ValueError, match="HALT must not name a book"):
+        send_to_desk(log, Control.HALT, ts_ns=6, book="a:X")
+    with pytest.raises(ValueError, match="RESUME_BOOK must name a book"):
+        send_to_desk(log, Control.RESUME_BOOK, ts_ns=6)
+
+
 def written(stage: str, lanes: Sequence[int]) -> list[tuple[str, int]]:
     return [
         (topic.name, lane)

@@ -211,16 +211,20 @@ def test_times(what, rows, expected):
 
 def test_a_bad_level_takes_the_rest_of_its_message_along():
     inside, last = {**B, "flags": 0}, {**B, "flags": Flag.MSG_LAST}
-    broken = Reason.NOT_POSITIVE
+    broken, refused = Reason.NOT_POSITIVE, Reason.MESSAGE_REFUSED
     # message   |- 1 -----------------------------------------|  |- 2 --|
     assert reasons(inside, inside | {"price": -1.0}, inside, last, inside, last) == [
-        OK, broken, broken, broken, OK, OK,
+        OK, broken, refused, refused, OK, OK,
     ]  # fmt: skip
     assert reasons(last | {"price": -1.0}, last) == [broken, OK]
+    unknown = Reason.UNKNOWN_SYMBOL  # a row that is bad itself says why
+    assert reasons(inside | {"price": -1.0}, inside | {"symbol": 9}, last) == [
+        broken, unknown, refused,
+    ]  # fmt: skip
     other = {**inside, "source": 1}
-    assert reasons(inside | {"price": -1.0}, other, last) == [broken, OK, broken]
+    assert reasons(inside | {"price": -1.0}, other, last) == [broken, OK, refused]
     trade = {"ts_event_ns": 1}
-    assert reasons(inside | {"price": -1.0}, trade, last) == [broken, OK, broken]
+    assert reasons(inside | {"price": -1.0}, trade, last) == [broken, OK, refused]
 
 
 def test_rejected_rows_keep_everything_but_their_reason():

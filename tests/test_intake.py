@@ -14,7 +14,7 @@ from operators.market.books.l2_state import BookTerms
 from operators.market.books.status import NEXT
 from operators.market.books.words import BookEvent, BookReason, BookState, OrderAction
 from operators.market.intake import Intake, IntakeRows, IntakeState
-from schemas.kinds import NO_ID, NO_SYMBOL, Flag, Kind
+from schemas.kinds import NO_ID, NO_SYMBOL, Control, Flag, Kind
 from schemas.reasons import Reason
 from schemas.rows import MarketRows, concat, empty, take
 from tests.book_cases import BUY, LAST, MARKETS, SELL, SNAP, Level, SlowBook, market, table
@@ -75,7 +75,7 @@ def crossing(number: int, follows: int, **how: Any) -> Message:
 
 
 def bad(number: int, follows: int, **how: Any) -> Message:
-    """Its first row passes, its second has no price, its third is as good as the first."""
+    """Its second row has no price; the others are good."""
     levels = [(BUY, 98.0, 3.0), (BUY, NAN, 3.0), (SELL, 102.0, 3.0)]
     return book(levels, number, follows, **how)
 
@@ -141,14 +141,14 @@ STORIES: list[tuple[str, list[Message], list[tuple[BookState, BookReason]], int]
                                      for i in range(1, 5)] + [snapshot(5)],
                                                    [GOOD, (S.CROSSED, R.CROSSED), GOOD], 0),
     ("a refused row",              [snapshot(1), bad(2, 1), change(3, 2)],
-                                                             [GOOD, (S.GAP, R.BAD_ROW)], 2),
+                                                             [GOOD, (S.GAP, R.BAD_ROW)], 3),
     ("a refused row of an old one", [snapshot(5), bad(2, 1)[1:], change(6, 5)],     [GOOD], 2),
     ("a refused row of a snapshot", [bad(1, NO_ID, snapshot=True), change(2, 1)],
-                                                               [(S.RESYNC, R.BAD_ROW)], 2),
+                                                               [(S.RESYNC, R.BAD_ROW)], 3),
     ("a message without its end",  [snapshot(1), change(2, 1, whole=False), change(3, 2)],
-                                                          [GOOD, (S.GAP, R.UNFINISHED)], 0),
+                                                          [GOOD, (S.GAP, R.UNFINISHED)], 2),
     ("of a snapshot",              [snapshot(1, whole=False), change(2, 1)],
-                                                            [(S.RESYNC, R.UNFINISHED)], 0),
+                                                            [(S.RESYNC, R.UNFINISHED)], 2),
     ("silence",                    [snapshot(1), trade(60), trade(61), trade(99)],
                                                               [GOOD, (S.STALE, R.STALE)], 0),
     ("silence, ended",             [snapshot(1), change(2, 1, at_s=61)],
@@ -157,17 +157,17 @@ STORIES: list[tuple[str, list[Message], list[tuple[BookState, BookReason]], int]
                                                          [GOOD, (S.STALE, R.STALE), GAP], 0),
     ("silence of another lane",    [snapshot(1), trade(99, k=3)],                  [GOOD], 0),
     ("silence behind a refused row", [snapshot(1), snapshot(1, k=1), bad(2, 1, k=1), trade(61)],
-                                     [GOOD, GOOD, (S.GAP, R.BAD_ROW), (S.STALE, R.STALE)], 2),
+                                     [GOOD, GOOD, (S.GAP, R.BAD_ROW), (S.STALE, R.STALE)], 3),
     ("silence inside a message",   [snapshot(1), snapshot(1, k=1)[:1],
                                     snapshot(1, k=1, at_s=61)[1:], trade(62)],
                                                         [GOOD, GOOD, (S.STALE, R.STALE)], 0),
     ("silence behind a message without its end", [snapshot(1), snapshot(1, k=1),
                                     change(2, 1, whole=False), trade(61)],
-                              [GOOD, GOOD, (S.STALE, R.STALE), (S.STALE, R.STALE)], 0),
+                              [GOOD, GOOD, (S.GAP, R.UNFINISHED), (S.STALE, R.STALE)], 2),
     ("orders, not levels",         [orders(snapshot=True), orders(), orders()],
                                                                          [UNPROVABLE], 0),
     ("orders without their end",   [orders(snapshot=True), orders()[:1], orders(), orders()],
-                                                   [UNPROVABLE, (S.GAP, R.UNFINISHED)], 0),
+                                                   [UNPROVABLE, (S.GAP, R.UNFINISHED)], 3),
     ("an old one without its end", [snapshot(9), change(2, 1, whole=False), snapshot(1),
                                     change(2, 1)],                                 [GOOD], 2),
     ("a gapped book is not stale", [snapshot(1), change(4, 3), trade(99)],     [GOOD, GAP], 0),
@@ -186,7 +186,9 @@ def test_story(
     out = run(*messages)
     assert statuses(out) == expected
     assert out.rejected.seq.size == refused
-    assert set(out.rejected.reason.tolist()) <= {Reason.NULL_PRICE, Reason.SUPERSEDED}
+    assert set(out.rejected.reason.tolist()) <= {
+        Reason.NULL_PRICE, Reason.SUPERSEDED, Reason.MESSAGE_REFUSED, Reason.MESSAGE_UNFINISHED,
+    }  # fmt: skip
 
 
 def test_known_messages_are_superseded() -> None:
@@ -206,7 +208,7 @@ def test_a_loss_stands_before_the_message_that_shows_it_and_all_else_behind() ->
         S(code).name if kind == Kind.BOOK_STATUS else "."
         for kind, code in zip(out.market.kind, out.market.code, strict=True)
     ]
-    assert " ".join(found) == ". . SYNCED . . CROSSED GAP . . . . . SYNCED . GAP"
+    assert " ".join(found) == ". . SYNCED . . CROSSED GAP . . . . SYNCED GAP"
 
 
 def test_a_status_row_has_time_and_place_of_the_row_that_caused_it() -> None:
@@ -294,6 +296,75 @@ def test_a_feed_that_tells_its_states(
     out = run(*messages, told=True)
     assert statuses(out) == expected
     assert out.lost.tolist() == lost
+
+
+# Operators ---------------------------------------------------------------------------------------
+
+
+def command(which: Control, *, k: int = 0, at_s: float = 0.0) -> Message:
+    """In the lane of another book than k = 3."""
+    return [{"kind": Kind.CONTROL, "code": which, "ref_id": k, "symbol": NO_SYMBOL, "flags": LAST,
+             "source": -1, "source_row": -1, "ts_recv_ns": int(at_s * SECOND)}]  # fmt: skip
+
+
+HALT, RESUME = command(Control.HALT_BOOK), command(Control.RESUME_BOOK)
+HALTED, ASKED = (S.HALTED, R.OPERATOR), (S.RESYNC, R.OPERATOR)
+# fmt: off
+COMMANDS: list[tuple[str, list[Message], list[tuple[BookState, BookReason]]]] = [
+    ("from the next row on",       [snapshot(1), HALT, trade(1)],                  [GOOD, HALTED]),
+    ("which has not come",         [snapshot(1), HALT],                                    [GOOD]),
+    ("whatever comes",             [snapshot(1), HALT, change(4, 3), snapshot(9), trade(99)],
+                                                                                   [GOOD, HALTED]),
+    ("until it is resumed",        [snapshot(1), HALT, change(2, 1), RESUME, change(3, 2),
+                                    change(4, 3)],                          [GOOD, HALTED, ASKED]),
+    ("and has a snapshot",         [snapshot(1), HALT, change(2, 1), RESUME, snapshot(2),
+                                    change(3, 2)],                    [GOOD, HALTED, ASKED, GOOD]),
+    ("halted twice, resumed once", [snapshot(1), HALT, HALT, trade(1), HALT, RESUME, trade(2)],
+                                                                            [GOOD, HALTED, ASKED]),
+    ("resumed before it held",     [snapshot(1), HALT, RESUME, trade(1)],                  [GOOD]),
+    ("halted again before it was", [snapshot(1), HALT, trade(1), RESUME, HALT, trade(2)],
+                                                                                   [GOOD, HALTED]),
+    ("resumed without need",       [snapshot(1), RESUME, trade(1)],                        [GOOD]),
+    ("a book of which nothing is known", [HALT, trade(1), snapshot(1), trade(2)],  [GOOD, HALTED]),
+    ("another book",               [snapshot(1), command(Control.HALT_BOOK, k=1), trade(1)],
+                                                                                           [GOOD]),
+    ("another lane's rows",        [snapshot(1), snapshot(1, k=3), command(Control.HALT_BOOK, k=3),
+                                    trade(1), trade(2, k=3)],                [GOOD, GOOD, HALTED]),
+    ("no book at all",             [snapshot(1), command(Control.HALT_BOOK, k=99), trade(1)],
+                                                                                           [GOOD]),
+    ("another command",            [snapshot(1), command(Control.SWAP_MODEL), trade(1)],   [GOOD]),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(
+    ("messages", "expected"), [c[1:] for c in COMMANDS], ids=[c[0] for c in COMMANDS]
+)
+def test_an_operator_halts_and_resumes_a_book(
+    messages: list[Message], expected: list[tuple[BookState, BookReason]]
+) -> None:
+    out = run(*messages)
+    assert statuses(out) == expected
+    controls = sum(row.get("kind") == Kind.CONTROL for message in messages for row in message)
+    assert np.count_nonzero(out.market.kind == Kind.CONTROL) == controls  # they stay on the log
+
+
+def test_a_feed_that_tells_its_states_is_overruled_and_asked_for_a_snapshot() -> None:
+    begin = [snapshot(), SYNCED, HALT, SYNCED, told(S.GAP, R.DISCONNECTED), snapshot(), SYNCED]
+    out = run(*begin, told=True)
+    assert statuses(out) == [GOOD, HALTED, HALTED, HALTED, HALTED]
+    assert (out.resumed.tolist(), out.lost.tolist()) == ([], [])
+    out = run(*begin, RESUME, told=True)
+    assert (out.resumed.tolist(), out.lost.tolist()) == ([0], [])
+    out = run(*begin, RESUME, told(S.RESYNC, R.OPERATOR), snapshot(), SYNCED, told=True)
+    assert statuses(out)[5:] == [ASKED, ASKED, GOOD]
+
+
+def test_a_book_that_its_feed_gave_up_can_be_resumed() -> None:
+    begin = [snapshot(), SYNCED, told(S.HALTED, R.NO_SNAPSHOT), change(), RESUME]
+    out = run(*begin, told(S.RESYNC, R.OPERATOR), snapshot(), SYNCED, told=True)
+    assert statuses(out) == [GOOD, (S.HALTED, R.NO_SNAPSHOT), ASKED, ASKED, GOOD]
+    assert out.resumed.tolist() == [0]
 
 
 # Against a slow and obvious one, and in pieces ---------------------------------------------------
@@ -406,6 +477,9 @@ def test_any_split_of_the_rows_gives_the_same_bytes(told_: bool) -> None:
         if random.random() < 0.1:
             state = list(S)[int(random.integers(0, len(S)))]
             messages.append([row | {"ts_recv_ns": int(at_s * SECOND)} for row in told(state)])
+        if random.random() < 0.05:
+            which = Control.HALT_BOOK if random.random() < 0.5 else Control.RESUME_BOOK
+            messages.append(command(which, k=int(random.integers(0, N)), at_s=at_s))
     rows = market(*messages)
     rows.ts_event_ns[:] = rows.ts_recv_ns
     check_operator(Tables(intake(told=told_)), rows, without_numba=not told_, warm_up=0.9)
@@ -454,7 +528,7 @@ def test_any_dropped_message_of_a_numbered_tape_is_a_gap(
     assert statuses(out) == [GOOD]
     assert not out.rejected.seq.size
     numbers = np.unique(rows.venue_seq[rows.flags & Flag.SNAPSHOT == 0])
-    for lost in numbers[[0, 1, 100, -2]]:
+    for lost in numbers[[0, 1, 100, -3]]:  # the last one has no end
         kept = take(rows, rows.venue_seq != lost)
         found = through(feed, kept)
         assert statuses(found) == [GOOD, GAP]

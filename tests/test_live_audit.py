@@ -71,14 +71,23 @@ def test_audits_that_agree_change_nothing(venue: str, serve: Any) -> None:
 
 
 @pytest.mark.parametrize("venue", UNPROVEN)
-def test_audit_without_an_answer_is_counted_and_changes_nothing(venue: str, serve: Any) -> None:
+def test_one_audit_without_an_answer_changes_nothing_and_two_end_what_is_unprovable(
+    venue: str, serve: Any
+) -> None:
     server = serve(one_market(venue))
     with Reader(server, audit_s=0.1) as reader:
         reader.begin()
         server.rest_fails = True
-        reader.until(lambda: reader.counts.audits_failed >= 2)
+        reader.until(lambda: reader.counts.audits_failed >= 1)
         assert reader.states() == [S.RESYNC, S.UNPROVABLE]
-        assert reader.counts.audits == reader.counts.differed == 0
+        reader.until(lambda: reader.counts.unaudited == 1)
+        assert reader.counts.audits_failed == 2
+        server.rest_fails = False
+        reader.until(lambda: reader.synced() and reader.is_true())
+        assert reader.states()[:4] == [S.RESYNC, S.UNPROVABLE, S.RESYNC, S.UNPROVABLE]
+        assert BookReason.UNAUDITED in reader.reasons()
+        assert S.GAP not in reader.states()  # nothing is known to be missing: no incident
+        assert reader.counts.differed == 0
 
 
 def book(bids: dict[float, float], *, snapshot: bool = False, number: int | None = None) -> Book:

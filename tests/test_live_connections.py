@@ -122,6 +122,26 @@ def test_book_that_no_snapshot_mends_is_halted(venue: str, serve: Any) -> None:
         reader.until(lambda: reader.counts.halted_rows > 0)
         assert not reader.synced()
         assert reader.states()[-1] == S.HALTED
+        reader.feed.resume(0, 0)  # an operator wants it back
+        reader.until(reader.synced)
+        assert S.RESYNC in reader.states()[reader.states().index(S.HALTED) :]
+        assert BookReason.OPERATOR in reader.reasons()
+
+
+@each_venue
+def test_book_that_is_good_is_asked_for_again_if_an_operator_resumes_it(
+    venue: str, serve: Any
+) -> None:
+    """Halted by who takes its rows: its feed never knew."""
+    server = serve(one_market(venue))
+    with Reader(server) as reader:
+        reader.begin()
+        reader.until(reader.synced)
+        n_snapshots = reader.counts.snapshots
+        reader.feed.resume(0, 0)
+        reader.until(lambda: reader.counts.snapshots > n_snapshots and reader.synced())
+        assert reader.states()[-2] == S.RESYNC
+        assert S.HALTED not in reader.states()
 
 
 def test_reader_that_falls_behind_loses_the_connection_not_the_truth(serve: Any) -> None:

@@ -323,6 +323,36 @@ def test_audits_come_once_per_period_and_only_of_synced_books() -> None:
     assert set(due) == {Due.AUDIT, Due.NOTHING}
 
 
+def test_two_audits_in_a_row_without_a_result_lose_the_book() -> None:
+    watch = BookWatch(PACE, audit_s=60.0)
+    watch.opened(0)
+    watch.taken(S_NS)
+    watch.audited(agrees=False)
+    assert watch.due(2 * S_NS) is Due.NOTHING
+    watch.audited(agrees=True)
+    watch.audited(agrees=False)
+    assert watch.due(3 * S_NS) is Due.NOTHING
+    watch.audited(agrees=False)
+    assert watch.due(4 * S_NS) is Due.UNAUDITED
+    watch.lost(4 * S_NS)
+    watch.taken(5 * S_NS)  # a snapshot is as good as an audit
+    assert watch.due(6 * S_NS) is Due.NOTHING
+
+
+def test_an_operator_resumes_a_book_that_was_given_up() -> None:
+    watch = BookWatch(PACE, audit_s=0.0)
+    watch.opened(0)
+    due = [watch.due(second * S_NS) for second in range(60)]
+    assert due[-1] is Due.NOTHING
+    assert Due.HALT in due
+    assert watch.halted
+    watch.resumed(60 * S_NS)
+    assert watch.due(60 * S_NS) is Due.ASK
+    assert not watch.halted
+    watch.taken(61 * S_NS)
+    assert (watch.synced, watch.due(62 * S_NS)) == (True, Due.NOTHING)
+
+
 def test_snapshot_must_reach_the_first_change_that_was_held() -> None:
     watch = BookWatch(PACE, audit_s=0.0)
     watch.opened(0)

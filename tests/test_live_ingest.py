@@ -27,7 +27,7 @@ from operators.market.books.l2_state import BookTerms
 from operators.market.books.words import BookReason, BookState
 from operators.market.intake import Intake
 from schemas.instruments import InstrumentTable
-from schemas.kinds import Flag, Kind
+from schemas.kinds import NO_SYMBOL, Control, Flag, Kind
 from schemas.rows import MarketRows, empty, take
 from schemas.topics import MARKET
 from tests.book_cases import BUY, MARKETS, SELL, market, message
@@ -90,7 +90,7 @@ def test_a_message_that_the_gate_refuses_brings_a_new_snapshot(venue: str) -> No
     assert snapshots[:mended].any()
 
 
-def test_the_workers_steps_ask_for_a_snapshot_and_tell_of_clocks() -> None:
+def test_the_workers_steps_ask_for_snapshots_and_tell_of_clocks() -> None:
     """A refused row, and then five seconds of changes, through the flow of the worker."""
     synced = {"kind": Kind.BOOK_STATUS, "code": BookState.SYNCED, "flags": Flag.MSG_LAST}
     rows = market(
@@ -101,7 +101,15 @@ def test_the_workers_steps_ask_for_a_snapshot_and_tell_of_clocks() -> None:
     )
     rows.ts_recv_ns[:] = 10**18 + np.arange(rows.seq.size) * 10**8
     rows.ts_event_ns[:] = rows.ts_recv_ns - 10**6 - 5 * 10**9
+    later = market(
+        [{**synced, "code": BookState.HALTED, "source": -1, "source_row": -1}],
+        [{"kind": Kind.CONTROL, "code": Control.RESUME_BOOK, "ref_id": 0, "symbol": NO_SYMBOL,
+          "flags": Flag.MSG_LAST, "source": -1, "source_row": -1}],
+    )  # fmt: skip
+    later.ts_recv_ns[:] = rows.ts_recv_ns[-1] + 1
+    later.seq[:] = rows.seq.size
     asked: list[tuple[int, int]] = []
+    resumed: list[tuple[int, int]] = []
     clocks: list[tuple[str, int]] = []
 
     class Told:
@@ -111,15 +119,18 @@ def test_the_workers_steps_ask_for_a_snapshot_and_tell_of_clocks() -> None:
         names, simulated = ["venue"], False
         description: ClassVar[list[SourceInfo]] = []
         resync = staticmethod(lambda lane, symbol: asked.append((lane, symbol)))
+        resume = staticmethod(lambda lane, symbol: resumed.append((lane, symbol)))
         take = close = resync  # never called
 
     feed: Any = Told()
     lanes = feed.table.active_lanes()
     numbering = Numbering(dict.fromkeys(lanes, Place()), dict.fromkeys(lanes, 0))
-    parcel = Parcel(rows, position=rows.seq.size, last=False, born_s=0.0)
+    parcels = [
+        Parcel(each, position=rows.seq.size, last=False, born_s=0.0) for each in (rows, later)
+    ]
     out: list[tuple[str, Parcel]] = []
     flow = Dataflow("ingest")
-    stream = op.input("rounds", flow, TestingSource([(ALL, parcel)]))
+    stream = op.input("rounds", flow, TestingSource([(ALL, parcel) for parcel in parcels]))
     stream = ingest.worker_steps(
         stream,
         feed,
@@ -128,13 +139,14 @@ def test_the_workers_steps_ask_for_a_snapshot_and_tell_of_clocks() -> None:
     )
     op.output("log_out", stream, TestingSink(out))
     run_main(flow)
-    [(_, done)] = out
-    assert asked == [MARKETS[0][:2]]
+    [(_, done), (_, behind)] = out
+    assert asked == resumed == [MARKETS[0][:2]]
     assert clocks == [("venue", 5 * 10**9)]
     assert done.market.seq.tolist() == list(range(done.market.seq.size))
     assert states(done.market) == [BookState.SYNCED, BookState.GAP]
+    assert states(behind.market) == [BookState.HALTED]
     assert done.quarantine is not None
-    assert done.quarantine.price.tolist() == [-1.0]
+    assert done.quarantine.price.tolist() == [98.0, -1.0]  # the whole message
 
 
 GOOD = {
@@ -174,14 +186,15 @@ def life(log: MemoryLog, server: VenueServer, *, n_frames: int, spoil: int = -1)
             changes = np.flatnonzero((parcel.market.kind == Kind.BOOK) & (played >= spoil >= 0))
             if changes.size:
                 parcel.market.price[changes[-1]], spoil = np.nan, -1
-            state, (good, bad, lost) = intake.step(state, parcel.market)
+            state, (good, bad, lost, held, _) = intake.step(state, parcel.market)
             assert (bad.seq.size > 0) == (changes.size > 0)
             assert (lost.size > 0) == (changes.size > 0)
             for _ in lost:
                 feed.resync(0, 0)
-            done = numbering.number(replace(parcel, market=good))
-            packed = {lane: place.pack() for lane, place in done.places.items()}
-            writer.append(encode(MARKET, done.market, CODE, positions=packed.__getitem__))
+            for piece in numbering.parts(replace(parcel, market=good, held=held)):
+                done = numbering.number(piece)
+                packed = {lane: place.pack() for lane, place in done.places.items()}
+                writer.append(encode(MARKET, done.market, CODE, positions=packed.__getitem__))
         if server.n_subscribed and played < n_frames:  # one by one: a snapshot needs a next change
             server.play()
             played += 1

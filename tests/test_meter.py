@@ -12,6 +12,7 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from flows.meter import METRICS, POLL_S_MAX, RATE_S, START_S_MAX, STEP_ROWS, STEP_S, Meter
+from operators.market.books.words import BookState
 from schemas.reasons import Reason
 
 OWN = {"flow": "features", "lanes": "0-3"}
@@ -66,6 +67,19 @@ def test_a_stop_is_told_by_its_name_and_is_no_trouble(meter: Meter) -> None:
     assert (meter.snapshot()["stopped"], told()) == ([], dict.fromkeys(names, 0.0))
 
 
+def test_books_are_told_by_name_and_state(meter: Meter) -> None:
+    meter.booked("a:X", BookState.GAP)
+    meter.booked("a:X", BookState.HALTED)
+    meter.booked("b:Y", BookState.UNPROVABLE)
+    assert meter.snapshot()["books"] == {"a:X": "HALTED"}  # those that nobody may use
+    found = {
+        (dict(labels)["instrument"], dict(labels)["state"])
+        for (name, labels), value in scraped(meter).items()
+        if name == "trifecta_book_state" and value == 1.0
+    }
+    assert found == {("a:X", "HALTED"), ("b:Y", "UNPROVABLE")}
+
+
 def test_snapshot_and_scrape_hold_what_was_counted(meter: Meter, clock: Clock) -> None:
     meter.state("running")
     meter.read(100, T0)
@@ -80,7 +94,8 @@ def test_snapshot_and_scrape_hold_what_was_counted(meter: Meter, clock: Clock) -
     said = meter.snapshot()
     assert said == {
         "flow": "features", "lanes": "0-3", "pid": os.getpid(), "state": "running",
-        "healthy": True, "trouble": None, "stopped": None, "uptime_s": 2.5, "poll_age_s": 2.5,
+        "healthy": True, "trouble": None, "stopped": None, "books": {}, "uptime_s": 2.5,
+        "poll_age_s": 2.5,
         "rows_read": 150, "rows_written": 150, "rows_per_s": 75.0,
         "lag": 7, "lag_by_lane": {"market.v1/0": 7, "market.v1/3": 0},
         "last_seq": {"features.v1/0": 99, "features.v1/3": 49},
@@ -109,6 +124,7 @@ def test_nothing_is_invented_before_the_first_row(meter: Meter) -> None:
 
 def test_the_table_of_metrics_is_what_a_scrape_holds(meter: Meter) -> None:
     meter.read(1, T0)
+    meter.booked("a:X", BookState.SYNCED)
     meter.wrote("features.v1", 0, 1, 0)
     meter.lagging({("market.v1", 0): 0})
     meter.clocked("kraken", 1, 0.0, 0)

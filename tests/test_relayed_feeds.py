@@ -155,8 +155,8 @@ def _life(log: MemoryLog, at: Stand) -> InstrumentTable:
         assert time.monotonic() < end_s, f"hangs; {feed.counts}"
         feed.wait(0.01)
         for _, parcel in part.next_batch():
-            state, (good, bad, lost) = intake.step(state, parcel.market)
-            assert (bad.seq.size, lost.size) == (0, 0)
+            state, (good, bad, lost, held, _) = intake.step(state, parcel.market)
+            assert (bad.seq.size, lost.size, held) == (0, 0, 0)
             done = numbering.number(replace(parcel, market=good))
             packed = {lane: place.pack() for lane, place in done.places.items()}
             writer.append(encode(MARKET, done.market, "test", positions=packed.__getitem__))
@@ -181,8 +181,8 @@ def _written(log: MemoryLog) -> tuple[int, int, tuple[float, float] | None]:
 def _assert_gate_takes_all(reader: FeedReader) -> None:
     """Every row of the feed may enter the log, and no book is called better than it is."""
     intake = Intake(reader.feed.table.arrays(), 1, book_feeds(reader.feed))
-    _, (good, bad, lost) = intake.step(intake.initial(), reader.rows)
-    assert (bad.seq.size, lost.size) == (0, 0)
+    _, (good, bad, lost, held, _) = intake.step(intake.initial(), reader.rows)
+    assert (bad.seq.size, lost.size, held) == (0, 0, 0)
     assert good.seq.size >= reader.rows.seq.size
     states = set(good.code[good.kind == Kind.BOOK_STATUS].tolist())
     assert S.SYNCED not in states

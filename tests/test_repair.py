@@ -42,6 +42,7 @@ CASES: list[tuple[str, dict[str, Any], Reason, dict[str, Any] | None]] = [
     ("a price that is no number",        {"price": NAN},         R.NOT_FINITE,      NONE),
     ("a bid that is no number",          BID_AND_SIZE,           R.NOT_FINITE,      NONE),
     ("a level of a book",                LEVEL_QTY,              R.NOT_FINITE,      NONE),
+    ("of a refused message",             LEVEL_SIDE,             R.MESSAGE_REFUSED, {}),
     ("a trade's side",                   {"side": 5},            R.BAD_SIDE,        {"side": 0}),
     ("a level's side",                   LEVEL_SIDE,             R.BAD_SIDE,        NONE),
     ("out of order",                     {"ts_event_ns": 7},     R.RECV_REGRESSED,  PLACED),

@@ -294,6 +294,8 @@ class Venue:
     def resync(self, lane: int, symbol: int) -> None:
         raise AssertionError("no row of it is refused")
 
+    resume = resync
+
     def close(self) -> None:
         pass
 

@@ -6,13 +6,18 @@ from typing import Any
 import numpy as np
 import pytest
 
+from flows.log.api import Log
 from flows.log.errors import LogError
 from flows.log.memory import MemoryLog
 from flows.replay import verify
+from flows.settings import RunSettings
 from flows.topic_feed import open_topic
+from operators.market.books.health import BookHealth, HealthRows
+from schemas.instruments import InstrumentTable
 from schemas.kinds import Kind
-from schemas.rows import concat, take
-from schemas.topics import MARKET
+from schemas.rows import MarketRows, concat, take
+from schemas.topics import MARKET, SIGNALS
+from tests.made_feed import START_NS, MadeFeed, made, message, quote, snapshot
 from tests.runs import Ran, eurusd, run, table
 from tests.split_log import write_split_log
 from tests.tape_files import quotes, write
@@ -126,6 +131,83 @@ def test_refused_rows_are_missing_and_no_difference(tmp_path: Path) -> None:
     assert digests(again) == digests(ran)
     assert verify(ran.log, progress=lambda n: None).difference is None
     assert verify(again.log, progress=lambda n: None).difference is None
+
+
+def faulty() -> MadeFeed:
+    """A book of rare snapshots that loses a message twice, one that stays gapped, and quotes."""
+    return made(
+        snapshot(0, 0),
+        *(message(float(i), i, i - 1, n=4 + i % 9) for i in range(1, 60) if i not in (20, 50)),
+        snapshot(25.5, 25),
+        snapshot(55.5, 55),
+        *(snapshot(0, 0, k=3), *(message(float(i), i, i - 1, k=3) for i in range(1, 60) if i != 7)),
+        message(3, 3, 2, k=1),  # never any
+        *(quote(0.5 + 0.25 * i, k=k) for i in range(238) for k in (0, 3)),
+    )
+
+
+DEPTH = RunSettings(features={"sets": ["imbalance_levels", "ofi_level_1", "ofi_level_2"]})
+
+
+@pytest.fixture(scope="module")
+def booked(tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    folder = tmp_path_factory.mktemp("booked")
+    return run(faulty(), profile="memory", batch_rows=999, folder=folder, settings=DEPTH)
+
+
+@pytest.mark.parametrize("from_s", [10.0, 19.2, 22.0, 25.5, 30.7, 53.0, 56.0])
+def test_the_books_of_a_span_are_what_they_were(booked: Ran, from_s: float, tmp_path: Path) -> None:
+    """Levels, states and health from its first row on; what is made of changes where it is warm."""
+    from_ns = START_NS + int(from_s * SECOND_NS)
+    feed = open_topic(booked.log, from_ns=from_ns)
+    ran = run(feed, profile="memory", batch_rows=333, folder=tmp_path, settings=DEPTH)
+    assert 0 < feed.n_before < feed.n_rows
+    whole, part = (table(each.log, MARKET, [0, 2]) for each in (booked, ran))
+    due, found = (
+        take(each, (each.ts_recv_ns >= from_ns) & (each.source >= 0)) for each in (whole, part)
+    )
+    np.testing.assert_array_equal(found.source_row, due.source_row)
+    seen = [health_since(each, feed.table, from_ns) for each in (whole, part)]
+    for name, a, b in zip(HealthRows._fields, *seen, strict=True):
+        if name != "seq":
+            np.testing.assert_array_equal(a, b, err_msg=name)
+    values = [signals_since(each.log, from_ns) for each in (booked, ran)]
+    assert values[0].shape == values[1].shape
+    np.testing.assert_array_equal(values[0][:, 0], values[1][:, 0])  # the book alone
+    assert np.isfinite(values[0][:, 0]).any()
+    both = np.isfinite(values[0]).all(axis=1) & np.isfinite(values[1]).all(axis=1)
+    np.testing.assert_array_equal(values[0][both], values[1][both])
+    assert both.any() or from_s > 50.0  # then it is not warm before the end
+
+
+def health_since(rows: MarketRows, instruments: InstrumentTable, from_ns: int) -> HealthRows:
+    operator = BookHealth(instruments.arrays())
+    order = np.argsort(rows.ts_recv_ns, kind="stable")
+    _, out = operator.step(operator.initial(), take(rows, order))
+    return take(out, out.ts_recv_ns >= from_ns)
+
+
+def signals_since(log: Log, from_ns: int) -> Any:
+    """Values at quotes, in the order of our clock."""
+    rows = table(log, SIGNALS, [0, 2])
+    mine = (rows.ts_recv_ns >= from_ns) & (rows.kind == Kind.QUOTE)
+    order = np.lexsort((rows.lane[mine], rows.ts_recv_ns[mine]))
+    return rows.values[mine][order]
+
+
+def test_before_a_span_only_what_makes_its_books_is_read(booked: Ran) -> None:
+    from_ns = START_NS + 30 * SECOND_NS
+    feed = open_topic(booked.log, from_ns=from_ns)
+    rows = concat(list(feed.read(0, 100)))
+    before, span = take(rows, slice(0, feed.n_before)), take(rows, slice(feed.n_before, None))
+    assert before.ts_recv_ns.max() < from_ns <= span.ts_recv_ns.min()
+    assert set(before.kind) == {Kind.BOOK, Kind.BOOK_STATUS}
+    first = take(before, (before.kind == Kind.BOOK) & (before.lane == 0) & (before.symbol == 0))
+    assert first.venue_seq.min() == 25  # its newest snapshot, and not the one before
+    assert feed.description[0].rows == np.count_nonzero(rows.source >= 0)
+    assert open_topic(booked.log).n_before == 0
+    with pytest.raises(LogError, match="no source row stands in the span"):
+        open_topic(booked.log, from_ns=START_NS + 900 * SECOND_NS)
 
 
 def test_a_log_without_a_run_is_refused() -> None:

@@ -217,6 +217,18 @@ def test_a_stop_is_seen_everywhere_and_is_no_trouble(reason: str, ends: str) -> 
     assert "STOPPED" not in status_line(status(stopped=()))
 
 
+def test_books_that_nobody_may_use_are_named_with_what_lifts_it() -> None:
+    one = status(books=(("kraken:A/B", "HALTED"), ("kraken:C/D", "GAP")))
+    lines = shown(one, width=120)
+    assert lines[5:] == [
+        "features-0-3  order book of kraken:A/B: HALTED; 'trifecta resume --book kraken:A/B' "
+        "lifts it",
+        "features-0-3  order book of kraken:C/D: GAP",
+    ]
+    assert ", book of kraken:A/B: HALTED, book of kraken:C/D: GAP" in status_line(one)
+    assert status_json(one)["books"] == {"kraken:A/B": "HALTED", "kraken:C/D": "GAP"}
+
+
 def test_an_ingest_that_was_started_by_hand_is_a_row(tmp_path: Path) -> None:
     assert ingest_by_hand(tmp_path) is None
     meter = Meter("ingest", "0-7")

@@ -90,6 +90,9 @@ class LiveFeed(Protocol):
 
     def resync(self, lane: int, symbol: int) -> None: ...
 
+    def resume(self, lane: int, symbol: int) -> None:
+        """An operator wants a book back: ask for a snapshot, also where it was given up."""
+
     def close(self) -> None: ...
 
 

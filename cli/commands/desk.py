@@ -14,6 +14,7 @@ from cli.commands.options import (
     Desk,
     Feeds,
     From,
+    HaltedBook,
     Json,
     PaperMode,
     Rate,
@@ -174,28 +175,29 @@ def up(
 
 
 @app.command()
-def halt(run_dir: AnyRunFolder = None, deployment: Desk = None) -> None:
+def halt(run_dir: AnyRunFolder = None, deployment: Desk = None, book: HaltedBook = None) -> None:
     """Stop a running run, or a desk of workers, from trading; cancels and exits still pass."""
-    _tell(run_dir, deployment, "HALT")
+    _tell(run_dir, deployment, book, "HALT")
 
 
 @app.command()
-def resume(run_dir: AnyRunFolder = None, deployment: Desk = None) -> None:
+def resume(run_dir: AnyRunFolder = None, deployment: Desk = None, book: HaltedBook = None) -> None:
     """Let a run or a desk trade again: lifts a halt, a cooldown and a drawdown stop."""
-    _tell(run_dir, deployment, "RESUME")
+    _tell(run_dir, deployment, book, "RESUME")
 
 
-def _tell(run_dir: Path | None, deployment: str | None, command: str) -> None:
+def _tell(run_dir: Path | None, deployment: str | None, book: str | None, command: str) -> None:
     from cli.errors import Refused, told
 
     with told():
         from cli.halt import tell, tell_desk
         from schemas.kinds import Control
 
+        which = Control[command if book is None else f"{command}_BOOK"]
         if deployment is None:
-            code = tell(run_dir, Control[command])
+            code = tell(run_dir, which, book=book)
         elif run_dir is None:
-            code = tell_desk(deployment, Control[command])
+            code = tell_desk(deployment, which, book=book)
         else:
             raise Refused("name either the folder of a run or the --deployment of a desk")
     raise typer.Exit(code)

@@ -20,6 +20,14 @@ Desk = Annotated[
     str | None,
     typer.Option("--deployment", metavar="NAME", help="A desk of workers instead of a run."),
 ]
+HaltedBook = Annotated[
+    str | None,
+    typer.Option(
+        "--book",
+        metavar="VENUE:MARKET",
+        help="Only the order book of one market; also one that was given up.",
+    ),
+]
 Rows = Annotated[
     int | None,
     typer.Option(metavar="N", min=1, help="Rows of the made-up market; 500000 if not given."),

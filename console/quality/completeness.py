@@ -1,7 +1,7 @@
 """How complete a feed is, stream by stream and minute by minute."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,21 +13,33 @@ from operators.market.gate import Gate
 from schemas.expectations import COMPLETE_FOR_BACKTEST, COMPLETE_FOR_TRAINING
 from schemas.instruments import InstrumentTable
 from schemas.reasons import Reason
-from schemas.rows import MarketRows
+from schemas.rows import MarketRows, take
 from venues.feed import Feed
 
 BATCH_ROWS = 65_536
 FIRST = 5  # minutes below that are told
 
 
-def completeness_of(feed: Feed, refused: MarketRows | None = None) -> list[Stream]:
+def completeness_of(
+    feed: Feed,
+    refused: MarketRows | None = None,
+    *,
+    first: int = 0,
+    also: Callable[[MarketRows], None] = lambda rows: None,
+) -> list[Stream]:
     """Every stream of a feed; reads it once, about five million rows a second.
 
-    `refused` are rows of the same feed that it does not have, because a gate refused them.
+    `refused` are rows of the same feed that it does not have, because a gate refused them; rows
+    before the position `first` are not of the span that is measured. `also` is told of all rows.
     """
     gate = Gate(feed.table.arrays(), len(feed.names))
     state, found = gate.initial(), completeness(feed, refused)
+    position = 0
     for rows in feed.read(0, BATCH_ROWS):
+        also(rows)
+        before = min(max(first - position, 0), rows.seq.size)
+        position += rows.seq.size
+        rows = take(rows, slice(before, None)) if before else rows
         state, (reason, _) = gate.judge(state, rows)
         found.add(rows, reason == Reason.OK)
     return list(found.streams())

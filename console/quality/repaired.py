@@ -10,7 +10,7 @@ import numpy as np
 from console.quality.quarantined import quarantined_rows
 from flows.log.api import Log
 from flows.topic_feed import TopicFeed, open_topic
-from operators.market.gate import Gate
+from operators.market.intake import Intake
 from operators.market.repair import REPAIRS, VARIES, repaired
 from schemas.instruments import InstrumentTable
 from schemas.reasons import Reason
@@ -101,11 +101,11 @@ def _outcome(feed: RepairedFeed, refused: MarketRows) -> dict[str, dict[str, Any
     key = _key(refused)
     order = np.argsort(key)
     key, reason = key[order], refused.reason[order]
-    gate = Gate(feed.table.arrays(), len(feed.names))
-    state, mended = gate.initial(), Counter[int]()
+    intake = Intake(feed.table.arrays(), len(feed.names), None)
+    state, mended = intake.initial(), Counter[int]()
     for rows in feed.read(0, BATCH_ROWS) if key.size else ():
-        state, (judged, _) = gate.judge(state, rows)
-        ours = _key(rows)[judged == Reason.OK]
+        state, out = intake.step(state, rows)
+        ours = _key(out.market)
         at = np.minimum(np.searchsorted(key, ours), key.size - 1)
         mended.update(reason[at[key[at] == ours]].tolist())
     codes, counts = np.unique(reason, return_counts=True)

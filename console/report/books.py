@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from operators.market.books.words import BookState
+from operators.market.books.words import GOOD, BookState
 from schemas.instruments import InstrumentTable
-from schemas.kinds import Kind
+from schemas.kinds import Flag, Kind
 from schemas.rows import MarketRows, take
 
-_GOOD = (BookState.SYNCED, BookState.UNPROVABLE)
+NAMES_SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,8 @@ class BookStory:
         Levels dropped for want of room, as far as told.
     last : BookState
         At the end of the log.
+    has_snapshot : bool
+        Levels of it came, and a whole snapshot among them; True of a book without levels.
     """
 
     instrument: str
@@ -38,11 +40,12 @@ class BookStory:
     lost_s: float
     evicted: int
     last: BookState
+    has_snapshot: bool = True
 
     @property
     def is_sound(self) -> bool:
         """Nothing but the wait for its first snapshot kept it from use."""
-        return self.lost_s == 0.0 and self.last in _GOOD and not self.evicted
+        return self.lost_s == 0.0 and self.last in GOOD and not self.evicted
 
     def report(self) -> dict[str, Any]:
         """JSON-safe; the keys of one entry of the report's `books`."""
@@ -55,6 +58,7 @@ class BookStory:
             "resyncs": self.states.get(BookState.RESYNC, 0),
             "evicted": self.evicted,
             "last": self.last.name,
+            "has_snapshot": self.has_snapshot,
         }
 
 
@@ -70,7 +74,7 @@ class _Book:
 
     def until(self, now_ns: int) -> None:
         passed_ns = now_ns - self.since_ns
-        if self.state in _GOOD:
+        if self.state in GOOD:
             self.synced_ns += passed_ns
         elif self.was_good:
             self.lost_ns += passed_ns
@@ -83,12 +87,14 @@ class BookStories:
     def __init__(self, table: InstrumentTable) -> None:
         self._ids = {(one.lane, one.symbol): one.id for one in table.instruments}
         self._books: dict[tuple[int, int], _Book] = {}
+        self._snapshots = Snapshots(table)
         self._last_ns = 0
 
     def add(self, rows: MarketRows) -> None:
         if not rows.seq.size:
             return
         self._last_ns = int(rows.ts_recv_ns[-1])
+        self._snapshots.add(rows)
         told = take(rows, rows.kind == Kind.BOOK_STATUS)
         columns = (told.lane, told.symbol, told.ts_recv_ns, told.code, told.qty)
         for lane, symbol, at_ns, code, evicted in zip(*(c.tolist() for c in columns), strict=True):
@@ -96,26 +102,30 @@ class BookStories:
             book.until(at_ns)
             if state is not book.state:
                 book.entered[state] += 1
-            book.state, book.was_good = state, book.was_good or state in _GOOD
+            book.state, book.was_good = state, book.was_good or state in GOOD
             book.evicted = book.evicted if np.isnan(evicted) else int(evicted)
 
     def stories(self) -> list[BookStory]:
         """Books that had a status row, in the order of the table."""
-        made = []
+        made, bare = [], set(self._snapshots.missing())
         for place, name in self._ids.items():
             book = self._books.get(place)
             if book is None:
                 continue
             book.until(self._last_ns)
             synced_s, lost_s = book.synced_ns / 1e9, book.lost_ns / 1e9
-            story = BookStory(name, dict(book.entered), synced_s, lost_s, book.evicted, book.state)
-            made.append(story)
+            made.append(
+                BookStory(
+                    name, dict(book.entered), synced_s, lost_s, book.evicted, book.state,
+                    name not in bare,
+                )
+            )  # fmt: skip
         return made
 
 
 def troubles(stories: Sequence[BookStory]) -> str | None:
     """One line about the books that could not be used all the time; None if all could."""
-    found = [story for story in stories if not story.is_sound]
+    found = [story for story in stories if not story.is_sound and story.has_snapshot]
     if not found:
         return None
     said = [
@@ -126,3 +136,37 @@ def troubles(stories: Sequence[BookStory]) -> str | None:
     ]
     more = f", and {len(found) - 3:,} others" if len(found) > 3 else ""
     return f"Order books that could not be trusted: {', '.join(said)}{more}."
+
+
+class Snapshots:
+    """Which books of some rows have changes, and no snapshot that these could change."""
+
+    def __init__(self, table: InstrumentTable) -> None:
+        self._arrays = table.arrays()
+        self._names = [one.id for one in table.instruments]
+        self._seen = np.zeros((len(self._names), 2), bool)  # a row of the book, one of a snapshot
+
+    def add(self, rows: MarketRows) -> None:
+        for n, flags in enumerate((np.uint8(0), np.uint8(Flag.SNAPSHOT))):
+            mine = (rows.kind == Kind.BOOK) & (rows.flags & flags == flags)
+            mine &= (rows.lane >= 0) & (rows.lane < self._arrays.base.size)
+            lane, symbol = rows.lane[mine], rows.symbol[mine]
+            known = (symbol >= 0) & (symbol < self._arrays.n_of_lane[lane])
+            self._seen[self._arrays.base[lane[known]] + symbol[known], n] = True
+
+    def missing(self) -> list[str]:
+        """Instruments, in the order of the table."""
+        bare = self._seen[:, 0] & ~self._seen[:, 1]
+        return [name for name, each in zip(self._names, bare, strict=True) if each]
+
+
+def without_snapshot(names: Sequence[str]) -> str | None:
+    """One line about books that cannot begin; None if all can."""
+    if not names:
+        return None
+    shown = ", ".join(names[:NAMES_SHOWN])
+    more = f" and {len(names) - NAMES_SHOWN:,} others" if len(names) > NAMES_SHOWN else ""
+    return (
+        f"No snapshot of {shown}{more} was recorded: nothing is known of its book from beginning "
+        "to end, so its depth features are null and all engines are refused on it (BOOK_UNHEALTHY)."
+    )

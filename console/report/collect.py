@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from console.report.books import BookStories
+from console.report.clocks import ClockStories
 from console.report.data import Curve, LedgerView, ModelInfo, RunData
 from console.report.extent import Extent, extent_of
 from console.report.microscope import Frame, Microscope, View, frames_of
@@ -107,6 +108,7 @@ def collect(log: Log) -> RunData:
         equity_end=None if view.equity is None else float(view.equity),
         latency_us=np.empty(0) if timing is None else timing.latency_us,
         books=market.books.stories(),
+        clocks=market.clocks.stories(),
         report_delay_ms=_report_delays(read, table, market.reports)
         if record.topology == "split"
         else np.empty(0),
@@ -155,6 +157,7 @@ class _Market:
 
     sampler: PriceSampler
     books: BookStories
+    clocks: ClockStories
     rows: int = 0  # from the sources; our own rows are not counted
     ticks: int = 0
     resumes: int = 0
@@ -214,7 +217,7 @@ def _market(
     read: Extent, table: InstrumentTable, sources: int, last: tuple[int, int] | None
 ) -> _Market:
     """One pass in the order of the run; `last` is the row of the last decision."""
-    found = _Market(PriceSampler(len(table.instruments)), BookStories(table))
+    found = _Market(PriceSampler(len(table.instruments)), BookStories(table), ClockStories(table))
     found.last_rows = np.full(sources, -1, np.int64)
     found.span_ns = np.tile(np.array([FAR_AHEAD_NS, LONG_AGO_NS]), (sources, 1))
     found.counts = np.zeros((len(table.instruments), len(COUNTED)), np.int64)
@@ -225,6 +228,7 @@ def _market(
         rows: MarketRows = merge_windows(window)
         _count(found, rows)
         found.books.add(rows)
+        found.clocks.add(rows)
         for n, kind in enumerate(COUNTED):
             mine = rows.kind == kind
             np.add.at(found.counts[:, n], arrays.base[rows.lane[mine]] + rows.symbol[mine], 1)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from console.report.books import BookStory
+from console.report.clocks import ClockStory
 from operators.ledger.book import Book
 from operators.ledger.journal import JournalRow
 from schemas.instruments import InstrumentTable
@@ -90,6 +91,8 @@ class RunData:
         Marked equity after the last row, desk currency; None takes the last decision's.
     books : sequence of BookStory
         Instruments with an order book, in the order of the table.
+    clocks : sequence of ClockStory
+        Venues whose rows say when they were sent, by name.
     latency_us : float64, shape (n,)
         Time from a row to its decision, microseconds; a sample, ascending, may be empty.
     report_delay_ms : float64, shape (n,)
@@ -136,6 +139,7 @@ class RunData:
     ledger: LedgerView | None = None
     equity_end: float | None = None
     books: Sequence[BookStory] = ()
+    clocks: Sequence[ClockStory] = ()
     latency_us: F8 = field(default_factory=lambda: np.empty(0))
     report_delay_ms: F8 = field(default_factory=lambda: np.empty(0))
     signals: Mapping[str, float | None] = field(default_factory=dict)

@@ -18,6 +18,7 @@ from console.report.charts import (
     latency_figure,
     price_figure,
 )
+from console.report.clocks_table import clocks_section
 from console.report.data import RunData
 from console.report.metrics import buy_and_hold, equity_curve
 from console.report.microscope_figure import view_figure
@@ -76,6 +77,7 @@ def render_page(data: RunData, report: Report, trips: Sequence[Trip]) -> str:
             quality_section(report),
             "</div>",
             signals_section(report["signals"]),
+            clocks_section(report["venue_clocks"]),
             open_section(report),
             facts_section(report),
             _footer(report),

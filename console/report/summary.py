@@ -8,7 +8,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from console.report.books import troubles
+from console.report.books import troubles, without_snapshot
+from console.report.clocks import ahead
 from console.report.data import RunData
 from console.report.latency import percentiles
 from console.report.metrics import (
@@ -80,6 +81,7 @@ def build_report(data: RunData, trips: Sequence[Trip] | None = None) -> Report:
         "quarantine": {reason: dict(found) for reason, found in data.quarantine.items()},
         "quarantine_first": {r: dict(found) for r, found in data.quarantine_first.items()},
         "books": [story.report() for story in data.books],
+        "venue_clocks": [story.report() for story in data.clocks],
         "ticks": data.ticks,
         "wall_s": data.wall_s,
         "ticks_per_s": ticks / data.wall_s if data.wall_s > 0.0 else None,
@@ -224,9 +226,9 @@ def _warnings(data: RunData, report: Report) -> list[str]:
         found.append(f"{share:.0%} of the rows were refused and are in quarantine; see why below.")
     elif data.rows and not data.ticks:
         found.append("The tapes hold no quotes and no trades, so there was nothing to decide on.")
-    books = troubles(data.books)
-    if books is not None:
-        found.append(books)
+    bare = [story.instrument for story in data.books if not story.has_snapshot]
+    found += [text for text in (without_snapshot(bare), troubles(data.books)) if text is not None]
+    found += [text for text in (ahead(data.clocks),) if text is not None]
     if report["non_trades"].get(Reason.DRAWDOWN_STOP.name):
         found.append("The desk stopped itself: " + Reason.DRAWDOWN_STOP.text + ".")
     if any(math.isnan(engine["pnl"]) for engine in report["engines"].values()):

@@ -9,6 +9,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from console.report.clocks_table import clocks_lines
 from console.report.signals import signals_line
 from console.report.words import (
     MINUS,
@@ -122,6 +123,10 @@ def _facts(report: dict[str, Any], files: Sequence[str]) -> Table:
         ("open positions", f"{n_open:,}, marked, not closed" if n_open else "none"),
         ("ledger", f"{ledger['transactions']:,} transactions, {state}"),
         ("quarantine", _quarantine(report)),
+        *(
+            ("" if k else "latency", line)
+            for k, line in enumerate(clocks_lines(report["venue_clocks"]))
+        ),
         *([("features", signals_line(report["signals"]))] if report["signals"] else []),
         (
             "speed",

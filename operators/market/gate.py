@@ -27,6 +27,7 @@ _NOT_FINITE, _NOT_POSITIVE = int(Reason.NOT_FINITE), int(Reason.NOT_POSITIVE)
 _CROSSED, _OUT_OF_RANGE = int(Reason.CROSSED_QUOTE), int(Reason.OUT_OF_RANGE)
 _BAD_SIDE, _UNKNOWN = int(Reason.BAD_SIDE), int(Reason.UNKNOWN_SYMBOL)
 _RECV_BACK, _EVENT_BACK = int(Reason.RECV_REGRESSED), int(Reason.EVENT_REGRESSED)
+_REFUSED = int(Reason.MESSAGE_REFUSED)
 
 
 _NOTHING = Seen(
@@ -40,7 +41,7 @@ class GateState(NamedTuple):
 
     recv_ns: I8  # (sources,) of the last accepted row
     event_ns: I8  # (instruments, sources, market kinds) of the last accepted row
-    broken: U2  # (sources,) why the present book message is refused, OK where it is not
+    broken: U2  # (sources,) MESSAGE_REFUSED inside a book message that is refused, else OK
 
 
 class Gate(ArrayOperator[GateState]):
@@ -70,10 +71,10 @@ class Gate(ArrayOperator[GateState]):
     What each kind needs and its bounds are declared in `schemas.expectations`, whose suites are
     these checks as data; a test holds the two equal, row by row.
     Memory: a rejected row leaves it as it was.
-    Messages: a rejected row of a book takes every later row of its message along, for the same
-    reason. Rows of the message before it have passed: whether a row passes must not depend on rows
-    behind it. That a book takes whole messages only is for the book itself, which sees that the
-    row with MSG_LAST did not come.
+    Messages: a rejected row of a book takes every later row of its message along
+    (MESSAGE_REFUSED). Rows of the message before it have passed here: whether a row passes must not
+    depend on rows behind it, so that any engine can judge rows one by one. `operators.market.whole`
+    holds rows back until their message is whole, and refuses these as well.
     Rows of other kinds (reports, control, heartbeats) pass untouched.
     Chunks: any split of the same rows gives the same rows. State: 64 bytes per instrument and
     source. Errors: ValueError for a market row whose source is not one of the feed.
@@ -306,7 +307,7 @@ def _judge(
             if why == _OK:
                 why = int(state.broken[source])
             else:
-                state.broken[source] = why
+                state.broken[source] = _REFUSED
             if rows.flags[i] & _LAST != 0:
                 state.broken[source] = _OK
         if why == _OK and not snapshot:

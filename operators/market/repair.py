@@ -17,10 +17,17 @@ REPAIRS = {
     Reason.CROSSED_QUOTE: "judged again: kept with a flag where quotes may cross",
     Reason.NOT_FINITE: "a size that is no number becomes null, if all prices are numbers",
     Reason.BAD_SIDE: "a trade's side becomes unknown",
+    Reason.MESSAGE_REFUSED: "judged again, together with its message",
     Reason.RECV_REGRESSED: "put where it belongs, if receive times are venue times plus a latency",
 }
 _AGAIN = tuple(
-    int(reason) for reason in (Reason.NULL_PRICE, Reason.NOT_POSITIVE, Reason.CROSSED_QUOTE)
+    int(reason)
+    for reason in (
+        Reason.NULL_PRICE,
+        Reason.NOT_POSITIVE,
+        Reason.CROSSED_QUOTE,
+        Reason.MESSAGE_REFUSED,
+    )
 )
 _PRICES = {
     Kind.TRADE: ("price",),

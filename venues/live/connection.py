@@ -25,7 +25,11 @@ LOGGED = 20  # frames in quarantine that are logged for each connection; all are
 
 _log = logging.getLogger(__name__)
 _REPLACED = (Verdict.DUPLICATE, Verdict.STALE)
-_LOST = {Due.FROZEN: BookReason.STALE, Due.CROSSED: BookReason.CROSSED}
+_LOST = {
+    Due.FROZEN: BookReason.STALE,
+    Due.CROSSED: BookReason.CROSSED,
+    Due.UNAUDITED: BookReason.UNAUDITED,
+}
 _USED = (Verdict.OK, Verdict.UNPROVABLE)
 
 
@@ -64,6 +68,7 @@ class Counts(TradeCounts):
     audits: int = 0  # books compared with a snapshot
     audits_failed: int = 0  # no snapshot came to compare with, or one that was too old
     differed: int = 0  # books that an audit found wrong
+    unaudited: int = 0  # books that no audit confirmed for too long
     halts: int = 0
     lost_connections: int = 0
 
@@ -160,6 +165,15 @@ class Connection:
         self._sync.lose(book)  # changes wait, or a snapshot from before them would be too old
         self._lose(book, at_ns, BookEvent.GAP, BookReason.BAD_ROW)
 
+    def resumed(self, book: int, at_ns: int) -> None:
+        """An operator wants a book back, which was halted here, or by who took its rows."""
+        self._sync.lose(book)
+        self._watches[book].resumed(at_ns)
+        self._audits[book].cancel()
+        self._why[book] = BookReason.OPERATOR
+        self._tell(book, at_ns, BookEvent.RESUME)
+        self._tell(book, at_ns, BookEvent.RESYNC, BookReason.OPERATOR)  # where it was not halted
+
     def look(self, now_ns: int) -> None:
         """Do what is due by now; call it often."""
         if self.venue.quotes_only:  # the next quote mends what is wrong
@@ -170,8 +184,11 @@ class Connection:
             if due in _LOST:
                 self.counts.frozen += due is Due.FROZEN
                 self.counts.crossed += due is Due.CROSSED
+                self.counts.unaudited += due is Due.UNAUDITED
                 self._sync.lose(book)  # or a snapshot of a moment ago would count as too old
-                self._lose(book, self._stamp(now_ns), BookEvent.GAP, _LOST[due])
+                # Nothing is known to be missing where nobody looked: no incident, but no book.
+                event = BookEvent.RESYNC if due is Due.UNAUDITED else BookEvent.GAP
+                self._lose(book, self._stamp(now_ns), event, _LOST[due])
                 due = watch.due(now_ns)
             if due is Due.ASK:
                 self.counts.asked += 1
@@ -204,6 +221,8 @@ class Connection:
             self.counts.audits_failed += 1
         elif found in (Found.AGREES, Found.DIFFERS):
             self.counts.audits += 1
+        if found in (Found.AGREES, Found.UNDECIDED):
+            self._watches[book].audited(agrees=found is Found.AGREES)
         if found is Found.DIFFERS:
             self.counts.differed += 1
             self._sync.lose(book)

@@ -205,6 +205,11 @@ class LiveFeed:
         k, book, _ = self._index.of_place[lane, symbol]
         self._connections[k].spoiled(book, self._stamp(self._clock.now_ns()))
 
+    def resume(self, lane: int, symbol: int) -> None:
+        """An operator wants the book back: ask the venue for a snapshot, also if it was halted."""
+        k, book, _ = self._index.of_place[lane, symbol]
+        self._connections[k].resumed(book, self._stamp(self._clock.now_ns()))
+
     def close(self) -> None:
         """End all connections. What was not taken is gone."""
         self._thread.stop()

@@ -1,8 +1,9 @@
 """When does one book need a snapshot? A state machine with the time as an argument.
 
 A lost book asks at once, then with growing patience, and is halted when snapshots do not help. A
-synced book is audited now and then where its feed proves nothing. It is lost when it stays crossed,
-and when it stays silent while its market trades: every trade changes a book.
+synced book is audited now and then where its feed proves nothing; two audits in a row without a
+result, and it is lost, since nothing bounds any more what it may have missed. It is lost as well
+when it stays crossed, and when it stays silent while its market trades: every trade changes a book.
 """
 
 from enum import Enum
@@ -11,6 +12,7 @@ from venues.live.session import Pace
 
 NEVER_NS = 2**63 - 1
 S_NS = 1_000_000_000
+AUDITS_MISSED_MAX = 2  # in a row; one may fail, as REST is not always there
 
 
 class Due(Enum):
@@ -22,6 +24,7 @@ class Due(Enum):
     FROZEN = 3  # trades without changes: the book is lost from here on
     CROSSED = 4  # its bid has not been below its ask for too long: lost as well
     HALT = 5  # snapshots do not help
+    UNAUDITED = 6  # nothing has confirmed an unproven book for too long: it is lost as well
 
 
 class BookWatch:
@@ -47,6 +50,7 @@ class BookWatch:
         self._ask_ns = NEVER_NS
         self._reaches = -1  # the number that a snapshot must reach, -1 for any
         self._synced_ns = self._audited_ns = self._changed_ns = 0
+        self._missed = 0  # audits in a row
         self._traded_ns = self._crossed_ns = NEVER_NS
 
     def opened(self, now_ns: int) -> None:
@@ -63,6 +67,11 @@ class BookWatch:
         self.synced = False
         again_ns = self._asked_ns + self._patience_ns() if self._tries else now_ns
         self._ask_ns = max(now_ns, again_ns)
+
+    def resumed(self, now_ns: int) -> None:
+        """An operator wants it back: whatever was tried before, a snapshot is asked for now."""
+        self.halted, self._tries = False, 0
+        self.lost(now_ns)
 
     def waits(self, now_ns: int, *, number: int) -> None:
         """The change `number` is held until a snapshot contains it or precedes it."""
@@ -86,6 +95,11 @@ class BookWatch:
         self.synced, self._reaches = True, -1
         self._traded_ns = self._crossed_ns = NEVER_NS
         self._audited_ns = self._changed_ns = now_ns
+        self._missed = 0
+
+    def audited(self, *, agrees: bool) -> None:
+        """An audit agreed, or came to no result."""
+        self._missed = 0 if agrees else self._missed + 1
 
     def changed(self, now_ns: int) -> None:
         self._changed_ns, self._traded_ns = now_ns, NEVER_NS
@@ -125,6 +139,8 @@ class BookWatch:
             return Due.FROZEN
         if now_ns - self._crossed_ns > self._pace.crossed_s * S_NS:
             return Due.CROSSED
+        if self._missed >= AUDITS_MISSED_MAX:
+            return Due.UNAUDITED
         if self._audit_ns and now_ns - self._audited_ns > self._audit_ns:
             self._audited_ns = now_ns
             return Due.AUDIT

@@ -17,6 +17,10 @@ HALF_LIFE_NS = 60_000_000_000  # after which an incident counts half: one gap is
 STOP_BELOW = 0.5  # health: quoting stops
 RETURN_ABOVE = 0.8  # health that must hold ...
 RETURN_AFTER_NS = 30_000_000_000  # ... for so long before quoting returns
+UNPROVABLE_MAX = (
+    0.9  # health of a book that may have lost something without a trace: quoted on, and
+)
+# never as good as one that is proven
 PENALTY = {  # what entering a state costs; a gap and its resync are one incident
     S.NONE: 0.0,
     S.SYNCED: 0.0,
@@ -26,7 +30,7 @@ PENALTY = {  # what entering a state costs; a gap and its resync are one inciden
     S.CROSSED: 0.3,  # the book was wrong and showed it
     S.STALE: 0.2,  # the venue was silent
     S.HALTED: 0.6,  # somebody took it out of use: it comes back last
-    S.UNPROVABLE: 0.0,
+    S.UNPROVABLE: 0.0,  # no incident, but see UNPROVABLE_MAX
 }
 HEALTH_FIELDS = {
     "told": "<i8",  # 1: there was a status row, so the feed has a book
@@ -77,7 +81,9 @@ class BookHealth(ArrayOperator[HealthState]):
     In: MarketRows; BOOK_STATUS rows carry the states (see `status.to_market`), every row moves the
     clock, `ts_recv_ns`. Out: HealthRows, one for each status row, and one when quoting returns.
     Health is 0 unless the book is SYNCED or UNPROVABLE, else 1 minus the PENALTY of each incident,
-    halved every HALF_LIFE_NS, not below 0. A stale book says so in a status row of its own.
+    halved every HALF_LIFE_NS, not below 0, and while it is UNPROVABLE not above UNPROVABLE_MAX: a
+    live feed takes that state back when audits do not confirm it (`venues.live.watch`). A stale
+    book says so in a status row of its own.
     Quoting begins with the first sync, if health allows, stops below STOP_BELOW, and returns when
     health has been above RETURN_ABOVE for RETURN_AFTER_NS: at the first row from then on.
     Chunks: any split gives the same bytes. State: 56 bytes per instrument.
@@ -169,7 +175,8 @@ def judge(book: Record, status: int, now_ns: int, penalty: F8) -> None:
 def _health(book: Record, now_ns: int) -> float:
     if book.state != _SYNCED and book.state != _UNPROVABLE:
         return 0.0
-    return float(max(0.0, 1.0 - book.burden * _fade(now_ns - book.since_ns)))
+    most = UNPROVABLE_MAX if book.state == _UNPROVABLE else 1.0
+    return float(min(most, max(0.0, 1.0 - book.burden * _fade(now_ns - book.since_ns))))
 
 
 @kernel

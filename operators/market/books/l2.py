@@ -97,7 +97,8 @@ class L2Books(ArrayOperator[L2State]):
     Messages: a book may be read when none is half in it, so changes appear with MSG_LAST. Rows of
     one message share venue_seq, source and the flag SNAPSHOT, and their source_row (where it is not
     -1) has no hole. A row that does not carry on ends the message before: the book is gapped
-    (UNFINISHED). A row with a price or quantity that no level has, without side, or about a single
+    (UNFINISHED), and what comes behind a hole is no message either: its beginning may be missing.
+    A row with a price or quantity that no level has, without side, or about a single
     order (`code` is an OrderAction: `L3Books` reads those) spoils its message (BAD_ROW). A gapped
     book ignores changes until a snapshot comes, which replaces it.
     Depth: every level is kept. A subscription limited to N levels keeps the best N after each
@@ -140,16 +141,6 @@ class L2Books(ArrayOperator[L2State]):
     def roomier(self, state: L2State, s: int) -> L2State:
         """The state with more room on side `s`: what a kernel asks for with ROOM."""
         return state._replace(pool=with_room(state.sides, state.pool, s, self._levels_max))
-
-    def discard_unfinished(self, state: L2State) -> I8:
-        """Forget messages that were cut off by a restart; gives the books that need a snapshot.
-
-        Only where the rest of the message will not come: live, not on a log that goes on.
-        """
-        found = np.flatnonzero(state.books.open)
-        for k in found:
-            lose(state.books[k], int(BookReason.RESTARTED))
-        return found
 
 
 class BookColumns(NamedTuple):
@@ -223,17 +214,21 @@ def take_level(
     if is_tight(state.sides[s], levels_max):
         return ROOM
     loading = flags & _SNAPSHOT != 0
+    headless = False
     if book.open and not carries_on(book, loading, venue_seq, source, source_row):
+        if source == book.source and source_row >= 0 and source_row != book.source_row + 1:
+            headless = True  # what is missing may be its beginning
         lose(book, _UNFINISHED)
     if not book.open:
-        book.open, book.broken, book.loading = 1, 0, 1 if loading else 0
+        book.open, book.loading = 1, 1 if loading else 0
+        book.broken = _UNFINISHED if headless else 0
         book.venue_seq, book.source = venue_seq, source
         if loading:
             clear(state.sides[2 * k + BID])
             clear(state.sides[2 * k + ASK])
     book.source_row = source_row
     if side * side != 1 or not 0.0 < price < math.inf or not 0.0 <= qty < math.inf:
-        book.broken = 1
+        book.broken = _BAD_ROW
     elif book.synced or loading:
         _put(state, s, key_of(price, s), qty, levels_max)
     if flags & _LAST == 0:
@@ -269,7 +264,7 @@ def _finish(state: L2State, terms: BookTerms, k: int) -> None:
     book = state.books[k]
     book.open = 0
     if book.broken:
-        lose(book, _BAD_ROW)
+        lose(book, book.broken)
         return
     if book.loading:
         book.synced, book.reason = 1, 0

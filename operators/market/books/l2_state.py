@@ -12,7 +12,7 @@ BOOK_FIELDS = {
     "synced": "<i8",  # 1: the levels are the venue's, as far as rows can tell
     "open": "<i8",  # 1: inside a message
     "loading": "<i8",  # 1: that message is a snapshot
-    "broken": "<i8",  # 1: a row of that message is bad
+    "broken": "<i8",  # a BookReason: a row of that message is bad, or its beginning is missing
     "reason": "<i8",  # a BookReason, why it is not synced
     "epoch": "<i8",  # snapshots taken so far
     "venue_seq": "<i8",  # of the present or last message, as are the next two

@@ -156,13 +156,6 @@ class L3Books(ArrayOperator[L3State]):
             state = self.roomier(state, int(cursor[_TIGHT]))
         return state, take(out, slice(0, int(cursor[_MADE])))
 
-    def discard_unfinished(self, state: L3State) -> I8:
-        """Forget messages that were cut off by a restart; gives the books that need a snapshot."""
-        found = np.flatnonzero(state.books.open)
-        for k in found:
-            lose_orders(state.books[k], int(BookReason.RESTARTED))
-        return found
-
     def roomier(self, state: L3State, s: int) -> L3State:
         """The state with more room for what `room_for` asks for."""
         if s != _ORDERS:

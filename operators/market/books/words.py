@@ -14,7 +14,10 @@ class BookState(IntEnum):
     CROSSED = 5  # the bid is above the ask
     STALE = 6  # the venue has been silent for longer than the feed's budget
     HALTED = 7  # taken out of use until it is resumed
-    UNPROVABLE = 8  # as SYNCED, on a feed that gives no way to prove it
+    UNPROVABLE = 8  # as far as anyone knows: its feed gives no way to prove it, audits bound that
+
+
+GOOD = (BookState.SYNCED, BookState.UNPROVABLE)  # those in which a book may be used
 
 
 class BookEvent(IntEnum):
@@ -58,6 +61,7 @@ class BookReason(IntEnum):
     CLOCK_JUMP = 241, "this computer's clock was set; the book is as it was before"
     EVICTED = 242, "levels were dropped for want of room; the book is as it was before"
     REORGANISED = 243, "the chain replaced blocks that were read; what they said is void"
+    UNAUDITED = 244, "two audits in a row came to no result"
 
 
 class OrderAction(IntEnum):
