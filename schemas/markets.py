@@ -79,6 +79,9 @@ SORTS = (
         why="the trades of all exchanges come on one tape",
     ),
     Sort(
+        "orders of one US exchange", frozenset({"nasdaq"}), Calendar.US_EQUITIES, _TICKS,
+    ),
+    Sort(
         "US options", frozenset({"us_options"}), Calendar.US_EQUITIES, _TICKS,
         silent=frozenset({Kind.TRADE, Kind.BAR, Kind.QUOTE}),
         why="a row a minute of those contracts that were quoted in it",

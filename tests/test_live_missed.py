@@ -38,12 +38,15 @@ NUMBERS = {
     "kraken": N.FOLLOW, "binance_spot": N.FOLLOW, "binance_usdm": N.FOLLOW,
     "binance_coinm": N.FOLLOW, "coinbase": N.FOLLOW, "deribit": N.FOLLOW, "okx": N.FOLLOW,
     "kraken_futures": N.UNSAID,
-    "bitstamp": N.NAMES, "bybit": N.NAMES, "bitfinex": N.NAMES, "gemini": N.NAMES,
+    "bitstamp": N.NAMES, "bybit": N.NAMES, "bybit_linear": N.NAMES,
+    "bybit_inverse": N.NAMES, "bitfinex": N.NAMES, "gemini": N.NAMES,
     "hyperliquid": N.NAMES,
 }  # fmt: skip
 NUMBERED = [name for name, numbers in NUMBERS.items() if numbers is not N.NAMES]
 NAMED = [name for name, numbers in NUMBERS.items() if numbers is N.NAMES]
-BY_CCXT = ["okx", "kraken_futures", "bybit", "bitfinex", "gemini"]
+BY_CCXT = [
+    "okx", "kraken_futures", "bybit", "bybit_linear", "bybit_inverse", "bitfinex", "gemini",
+]  # fmt: skip
 
 
 @pytest.fixture(name="serve")

@@ -277,7 +277,7 @@ def test_a_second_instance_is_refused_and_told_who_runs(tmp_path: Path) -> None:
 
 def test_a_second_process_is_refused(tmp_path: Path) -> None:
     new_run(tmp_path)
-    first = start(tmp_path, "Slow()")
+    first = start(tmp_path, "Slow()", batch_rows=1)  # still at it when the second has come up
     wait_for_rows(tmp_path, 1, first)
     second = start(tmp_path, "Slow()")
     _, err = second.communicate(timeout=30)
