@@ -44,7 +44,7 @@ def steps(
     """Gate and books, quarantine numbering, control rows and heartbeats."""
     intake = ClosingIntake(table.arrays(), n_sources, books)
     intake.compile()  # no row waits for that
-    stream = gate_steps(stream, table, intake)
+    stream = gate_steps(stream, intake, Sequencer(table.lanes))
     beats = partial(
         ParcelStep,
         ClosingHeartbeats(table.lanes, table.active_lanes()),
@@ -60,7 +60,8 @@ def worker_steps(
     """The same gate for rounds, which bring their heartbeats along."""
     intake = ClosingIntake(feed.table.arrays(), len(feed.names), book_feeds(feed))
     intake.compile()  # no row waits for that
-    stream = gate_steps(stream, feed.table, intake)
+    refused = Sequencer(feed.table.lanes, numbering.refused)
+    stream = gate_steps(stream, intake, refused)
     if isinstance(feed, LiveFeed):
         stream = op.map_value("resync", stream, hushed(partial(_resync, feed)))
         stream = op.map_value("clocks", stream, hushed(ClockWatch(feed, clocked)))
@@ -69,9 +70,9 @@ def worker_steps(
 
 
 def gate_steps(
-    stream: KeyedStream[Parcel], table: InstrumentTable, intake: "ClosingIntake"
+    stream: KeyedStream[Parcel], intake: "ClosingIntake", refused: Sequencer
 ) -> KeyedStream[Parcel]:
-    """What may enter the log, with the states of its books, and the numbered rest."""
+    """What may enter the log, with the states of its books, and the rest, numbered by `refused`."""
     gate = partial(
         ParcelStep,
         intake,
@@ -83,7 +84,7 @@ def gate_steps(
     )  # fmt: skip
     number = partial(
         ParcelStep,
-        Sequencer(table.lanes),
+        refused,
         read=lambda parcel: parcel.quarantine,
         write=fill(quarantine=whole),
     )

@@ -149,6 +149,7 @@ class LiveRows:
         self._feed = feed
         self.clock = MarketClock(1.0, max(now_ns, log_ns or 0))
         self._first = None if log_ns is None else _restarted(feed.table)
+        self._inside = False  # the last row has others of its message behind it
 
     def behind(self, max_rows: int) -> MarketRows | None:
         return None
@@ -161,14 +162,16 @@ class LiveRows:
             return Due(market, now_ns, now_ns + 1)
         market.seq[:] = np.arange(self.position, self.position + n)
         self.position += n
-        # A wall clock that is behind the log must not take time back.
-        after_ns = np.maximum(market.ts_recv_ns, self.clock.reached_ns + 1)
-        market.ts_recv_ns[:] = np.maximum.accumulate(after_ns)
+        # A wall clock that is behind the log must not take time back. The rest of a message has the
+        # time of its beginning: else rows of other lanes would stand between them in a merge.
+        least_ns = self.clock.reached_ns + (not self._inside)
+        market.ts_recv_ns[:] = np.maximum.accumulate(np.maximum(market.ts_recv_ns, least_ns))
+        self._inside = not _is_whole(market)
         last_ns = int(market.ts_recv_ns[-1])
         now_ns = max(self.clock.now_ns(), last_ns)
-        if _is_whole(market):
-            return Due(market, now_ns, now_ns + 1)
-        return Due(market, last_ns, last_ns, whole=False)
+        if self._inside:
+            return Due(market, last_ns, last_ns, whole=False)
+        return Due(market, now_ns, now_ns + 1)
 
     def end_ns(self) -> int | None:
         return None

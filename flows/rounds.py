@@ -9,7 +9,7 @@ execute answers with DRAINED once no report can follow, and only then the END ro
 """
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from time import monotonic, time_ns
 
@@ -29,7 +29,7 @@ from flows.round_rows import LiveRows, RoundRows, TapeRows
 from schemas.instruments import InstrumentTable
 from schemas.kinds import NO_ID, NO_SYMBOL, Control, Flag, Kind
 from schemas.rows import MarketRows, concat, empty, take
-from schemas.topics import MARKET
+from schemas.topics import MARKET, QUARANTINE
 from venues.feed import Feed, LiveFeed
 
 ROUND_S = 0.004  # shorter ones cost more messages than they save time
@@ -54,7 +54,7 @@ class RoundSource(FixedPartitionedSource[tuple[str, Parcel], None]):
     inbox : Inbox
     places : mapping of lane to Place
         Where each active lane stands on the log; rows that it holds are left out.
-    halts, resumes : MarketRows
+    halts, said : MarketRows
         Commands about books from before: the first stand before all rows, the others behind those
         of times that are on the log.
     polled : callable
@@ -69,11 +69,11 @@ class RoundSource(FixedPartitionedSource[tuple[str, Parcel], None]):
         places: Mapping[int, Place],
         *,
         halts: MarketRows,
-        resumes: MarketRows,
+        said: MarketRows,
         polled: Polled,
     ) -> None:
         self.rows, self.inbox, self.places, self.polled = rows, inbox, dict(places), polled
-        self.halts, self.resumes = halts, resumes
+        self.halts, self.said = halts, said
 
     def list_parts(self) -> list[str]:
         return [ALL]
@@ -92,9 +92,17 @@ class Numbering:
     held : mapping of lane to Place
         As the source's; source rows below a lane's place stand on the log.
     next_seq : mapping of lane to int
+    refused : sequence of int, optional
+        The first `seq` in quarantine of each lane; 0 where all that was refused is refused again.
     """
 
-    def __init__(self, held: Mapping[int, Place], next_seq: Mapping[int, int]) -> None:
+    def __init__(
+        self,
+        held: Mapping[int, Place],
+        next_seq: Mapping[int, int],
+        refused: Sequence[int] | None = None,
+    ) -> None:
+        self.refused = refused
         self._next_seq = dict(next_seq)
         self._places = dict(held)
         self._held = np.zeros(max(held) + 1, np.int64)
@@ -155,18 +163,20 @@ def rounds_on(
     places = {lane: Place.of(message) for lane, message in last.items()}
     log_ns = max((each.ts_max_ns for each in last.values() if each is not None), default=None)
     next_seq = {k: 0 if each is None else each.last_seq + 1 for k, each in last.items()}
-    halts, resumes = _standing(log, feed.table, places)
+    halts, said = _standing(log, feed.table, places)
     rows: RoundRows
+    refused: list[int] | None = None
     if isinstance(feed, LiveFeed):
+        refused = [writer.last_seq(QUARANTINE.name, k) + 1 for k in range(feed.table.lanes)]
         position = max(place.rows for place in places.values())
         rows = LiveRows(feed, log_ns=log_ns, now_ns=time_ns(), position=position)
     else:
         frozen = Phase.ENDED in {place.phase for place in places.values()}
         rows = TapeRows(feed, speed=speed, log_ns=log_ns, frozen=frozen, max_rows=SOURCE_ROWS)
     source = RoundSource(
-        rows, Inbox(log, feed.table, places), places, halts=halts, resumes=resumes, polled=polled
+        rows, Inbox(log, feed.table, places), places, halts=halts, said=said, polled=polled
     )
-    return source, Numbering(places, next_seq)
+    return source, Numbering(places, next_seq, refused)
 
 
 def _standing(
@@ -174,8 +184,9 @@ def _standing(
 ) -> tuple[MarketRows, MarketRows]:
     """What operators said of books in the lives before: rows that are not written again.
 
-    Every book that was ever halted is, while rows that are on the log are read again; those that
-    were resumed since are then resumed, and need a snapshot: which of them had one is not known.
+    Every book that was ever halted is, while rows that are on the log are read again. What was said
+    last is then said again: a halt may not have come into force yet, and those that were resumed
+    need a snapshot: which of them had one is not known.
     """
     taken = places[min(places)].control.last_seq
     told = {
@@ -186,31 +197,30 @@ def _standing(
     halts: list[JsonRow] = [
         {"seq": -1, "command": Control.HALT_BOOK.name, "instrument": name} for name in told
     ]
-    resumes: list[JsonRow] = [
-        {"seq": -1, "command": command, "instrument": name}
-        for name, command in told.items()
-        if command == Control.RESUME_BOOK.name
+    last: list[JsonRow] = [
+        {"seq": -1, "command": command, "instrument": name} for name, command in told.items()
     ]
-    made = control_rows(halts, table), control_rows(resumes, table)
+    made = control_rows(halts, table), control_rows(last, table)
     for rows in made:
         rows.seq[:], rows.lane[:] = -1, min(places)  # below all positions: `Numbering` drops them
     return made
 
 
 def _part_ends(rows: MarketRows) -> list[int]:
-    """Where parts of at most PART_ROWS rows end: between two source rows, whose positions tell
-    which of them are written.
+    """Where parts of at most PART_ROWS rows end: between two positions, which tell what of them is
+    written. What one source row causes is not cut, however many books go stale before it.
     """
     ends: list[int] = []
+    cuts = np.flatnonzero(rows.seq[1:] != rows.seq[:-1]) + 1
     start = 0
     while rows.seq.size - start > PART_ROWS:
-        end = start + PART_ROWS
-        while end > start and (rows.source[end] < 0 or rows.source[end - 1] < 0):
-            end -= 1
-        if end == start:
-            raise ValueError(f"more than {PART_ROWS} rows of our own follow one another")
-        ends.append(end)
-        start = end
+        at = int(cuts.searchsorted(start + PART_ROWS, side="right"))
+        if at and cuts[at - 1] > start:
+            at -= 1
+        if at == cuts.size:
+            break
+        start = int(cuts[at])
+        ends.append(start)
     return ends
 
 
@@ -218,7 +228,7 @@ class _RoundPart(GracefulPart[tuple[str, Parcel], None]):
     def __init__(self, source: RoundSource) -> None:
         self._rows, self._inbox, self._polled = source.rows, source.inbox, source.polled
         self._places = source.places
-        self._halts, self._resumes = source.halts, source.resumes
+        self._halts, self._said = source.halts, source.said
         self._last_s = -IDLE_S
         self._n_dry = 0
 
@@ -233,9 +243,9 @@ class _RoundPart(GracefulPart[tuple[str, Parcel], None]):
         behind = rows.behind(SOURCE_ROWS)
         if behind is not None:  # without heartbeats, which would stand before later ones of them
             return [(ALL, self._parcel(behind, None))]
-        if self._resumes.seq.size:
-            resumes, self._resumes = self._resumes, empty(MarketRows)
-            return [(ALL, self._parcel(resumes, None))]
+        if self._said.seq.size:
+            said, self._said = self._said, empty(MarketRows)
+            return [(ALL, self._parcel(said, None))]
         since_s = monotonic() - self._last_s
         if since_s < ROUND_S and rows.clock.paced:
             return []

@@ -214,12 +214,56 @@ def test_a_halt_of_a_book_outlives_ingest(monkeypatch: pytest.MonkeyPatch) -> No
     said = statuses(of_source(log, LANES), 0, 0)
     lives(log, feed, iter(()))
     rows = of_source(log, LANES)
-    assert said[:3] == [GOOD, HALTED, ASKED]
+    assert list(dict.fromkeys(said)) == [GOOD, HALTED, ASKED]  # each life says it again
     assert statuses(rows, 0, 0)[-1] == GOOD
     assert statuses(rows, 0, 1) == [GOOD]
     assert rows.code[rows.kind == Kind.CONTROL].tolist() == [
         Control.HALT_BOOK, Control.RESUME_BOOK,
     ]  # fmt: skip
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_halt_is_not_lost_by_an_ingest_that_dies_before_it_holds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The command stands on the log with all that was read, and its book had no row since."""
+    monkeypatch.setattr("flows.rounds.SOURCE_ROWS", 5)
+    log, feed = MemoryLog(), quiet()
+    life(log, feed, 9)
+    send_to_desk(log, Control.HALT_BOOK, ts_ns=1, book=BOOK).close()
+    life(log, feed, 13)
+    rows = of_source(log, LANES)
+    assert np.count_nonzero(rows.kind == Kind.CONTROL) == 1
+    assert statuses(rows, 0, 0) == [GOOD]
+    lives(log, feed, iter(()))
+    assert statuses(of_source(log, LANES), 0, 0) == [GOOD, HALTED]
+
+
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize(
+    "commands", [[Control.HALT_BOOK], [Control.HALT_BOOK, Control.RESUME_BOOK]]
+)
+def test_commands_lose_no_refused_row_of_a_tape_that_is_read_again(
+    commands: list[Control], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flows.rounds.SOURCE_ROWS", 5)
+    bad = message(100, 52, 51)
+    bad[1]["price"] = NAN
+    feed = made(
+        snapshot(0, 1),
+        *(message(2.0 * i, i + 1, i) for i in range(1, 20)),
+        *(message(2.0 * i + 1, i + 1, i) for i in range(1, 20, 3)),  # known already
+        snapshot(90, 51), bad, message(101, 53, 52),
+    )  # fmt: skip
+    log = MemoryLog()
+    life(log, feed, 12)
+    for n, which in enumerate(commands):
+        send_to_desk(log, which, ts_ns=n, book=BOOK).close()
+        life(log, feed, 21)
+    lives(log, feed, iter(()))
+    rows, out = of_source(log, LANES), refused(log)
+    found = np.r_[rows.source_row[rows.source >= 0], out.source_row]
+    assert np.array_equal(np.sort(found), np.arange(feed.n_rows))
 
 
 def test_ingest_tells_its_meter_of_books_and_writes_messages_with_their_places() -> None:

@@ -323,7 +323,7 @@ COMMANDS: list[tuple[str, list[Message], list[tuple[BookState, BookReason]]]] = 
                                                                             [GOOD, HALTED, ASKED]),
     ("resumed before it held",     [snapshot(1), HALT, RESUME, trade(1)],                  [GOOD]),
     ("halted again before it was", [snapshot(1), HALT, trade(1), RESUME, HALT, trade(2)],
-                                                                                   [GOOD, HALTED]),
+                                                                           [GOOD, HALTED, HALTED]),
     ("resumed without need",       [snapshot(1), RESUME, trade(1)],                        [GOOD]),
     ("a book of which nothing is known", [HALT, trade(1), snapshot(1), trade(2)],  [GOOD, HALTED]),
     ("another book",               [snapshot(1), command(Control.HALT_BOOK, k=1), trade(1)],
@@ -347,6 +347,14 @@ def test_an_operator_halts_and_resumes_a_book(
     assert statuses(out) == expected
     controls = sum(row.get("kind") == Kind.CONTROL for message in messages for row in message)
     assert np.count_nonzero(out.market.kind == Kind.CONTROL) == controls  # they stay on the log
+
+
+def test_no_command_changes_which_rows_of_a_tape_are_refused() -> None:
+    again = [change(2, 1), change(4, 3), change(4, 3)]
+    out = run(snapshot(1), change(2, 1), HALT, *again, RESUME, *again, snapshot(5), change(6, 5))
+    plain = run(snapshot(1), change(2, 1), *again, *again, snapshot(5), change(6, 5))
+    assert out.rejected.venue_seq.tolist() == plain.rejected.venue_seq.tolist() == [2, 2]
+    assert statuses(out) == [GOOD, HALTED, ASKED, GOOD]
 
 
 def test_a_feed_that_tells_its_states_is_overruled_and_asked_for_a_snapshot() -> None:

@@ -23,12 +23,13 @@ from flows.log.reader import Position
 from flows.log.stop import STOP
 from flows.log.writer import Writer
 from flows.place import Phase, Place
-from flows.rounds import rounds_on
+from flows.rounds import _part_ends, rounds_on
 from operators.market.books.l2_state import BookTerms
 from operators.market.gate import Gate
+from operators.market.sequencer import Sequencer
 from schemas.kinds import Control, Flag, Kind
-from schemas.rows import MarketRows, concat, take
-from schemas.topics import CONTROL, MARKET, REPORTS
+from schemas.rows import MarketRows, concat, empty, take
+from schemas.topics import CONTROL, MARKET, QUARANTINE, REPORTS
 from tests.runs import EURUSD
 from tests.worker_desk import rows_of
 from venues.feed import SourceInfo
@@ -330,3 +331,48 @@ def test_live_rows_never_go_back_and_messages_stay_whole(monkeypatch: pytest.Mon
     before = rows.flags[ours[ours > 0] - 1]
     assert np.all(before & Flag.MSG_LAST)  # nothing of ours stands inside a message
     assert ours.size > 4
+
+
+def test_a_live_message_of_several_rounds_has_one_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else rows of other lanes would stand inside it where lanes are merged."""
+    monkeypatch.setattr("flows.rounds.SOURCE_ROWS", 7)
+    log = MemoryLog()
+    live_round(log, Venue([10**18] * 30, per_message=10), 6)  # behind our clock: they are moved
+    rows = rows_of(log, MARKET, min(lanes()))
+    times = rows.ts_recv_ns[rows.source >= 0].reshape(3, 10)
+    assert np.all(times == times[:, :1])
+    assert np.all(np.diff(rows.ts_recv_ns) >= 0)
+
+
+@pytest.mark.parametrize(
+    ("positions", "ends"),
+    [
+        (range(3), []),
+        (range(11), [4, 8]),
+        ([0, 1, 2, 3, 3, 3, 4], [3]),  # what a row causes stands with it
+        ([0, 0, 0, 0, 0, 0, 0, 1, 2], [7]),  # also if that is more than a part
+        ([0] * 9, []),
+    ],
+)
+def test_parts_end_between_two_positions(
+    positions: list[int], ends: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flows.rounds.PART_ROWS", 4)
+    rows = empty(MarketRows, len(positions))
+    rows.seq[:] = positions
+    assert _part_ends(rows) == ends
+
+
+def test_a_live_feed_s_refused_rows_are_numbered_on() -> None:
+    """Those of the lives before do not come again; of a tape they do."""
+    log = MemoryLog()
+    writer = log.writer()
+    refused = take(next(feed().read(0, 3)), slice(0, 3))
+    refused.lane[:], refused.seq[:] = lanes()[-1], np.arange(3)
+    writer.append(encode(QUARANTINE, refused, CODE))
+    venue = Venue([10**18], per_message=1)
+    for each, first in ((venue, 3), (feed(), 0)):
+        _, numbering = rounds_on(log, writer, each, speed=None, polled=lambda *told: None)
+        operator = Sequencer(each.table.lanes, numbering.refused)
+        _, again = operator.step(operator.initial(), refused)
+        assert again.seq.tolist() == [first, first + 1, first + 2]

@@ -94,6 +94,25 @@ def test_trades_and_fills_of_a_future_are_rows_of_their_own(data_path: Find) -> 
         open_tapes([path, trades])
 
 
+def test_opening_orders_are_received_together_whatever_their_own_times_are(
+    data_path: Find, tmp_path: Path
+) -> None:
+    table = pq.read_table(data_path(f"orders_l3/{CME}"))
+    at = table.schema.get_field_index("recv_ns")
+    recv_ns = table["recv_ns"].to_numpy()
+    opening = np.flatnonzero(
+        rows_of(open_tapes([data_path(f"orders_l3/{CME}")])).flags & Flag.SNAPSHOT
+    )
+    own_ns = recv_ns - np.where(np.isin(np.arange(recv_ns.size), opening), opening.size, 0)
+    own_ns[opening] += np.arange(opening.size)
+    pq.write_table(table.set_column(at, table.schema.field(at), [own_ns]), tmp_path / CME)
+    rows = rows_of(open_tapes([tmp_path / CME]))
+    snapshot = rows.flags & Flag.SNAPSHOT != 0
+    assert np.count_nonzero(snapshot) == opening.size > 8_000
+    assert np.unique(rows.ts_recv_ns[snapshot]).tolist() == [own_ns[opening[-1]]]
+    assert np.all(np.diff(rows.ts_recv_ns) >= 0)
+
+
 def test_cuts_and_batches_give_the_same_rows(data_path: Find) -> None:
     path = data_path(f"orders_l3/{CME}")
     feed = open_tapes([path])

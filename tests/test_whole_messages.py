@@ -87,6 +87,8 @@ CASES: list[tuple[str, list[Row], list[Reason], int]] = [
                                                             [UNFINISHED, OK, UNFINISHED, OK], 0),
     ("and behind that another one",    [row(-1, 0), trade(source_row=90), row(-1, 7), end(-1, 8)],
                                                             [UNFINISHED, OK, OK, OK], 0),
+    ("of a source that begins again",  [row(1, 7), trade(source_row=-1), row(1, 0), end(1, 1)],
+                                                            [UNFINISHED, OK, OK, OK], 0),
     ("a snapshot inside a change",     [row(1), snap(row(1)), snap(end(1))],
                                                                  [UNFINISHED, OK, OK], 0),
     ("rows of another source between", [row(1), end(1, source=1), end(1)],

@@ -1,5 +1,6 @@
 """Numbers rows: the next `seq` of each lane, without a hole."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +21,8 @@ class Sequencer(ArrayOperator[SequencerState]):
     Parameters
     ----------
     lanes : int
+    first : sequence of int, optional
+        What each lane begins with instead.
 
     Notes
     -----
@@ -27,11 +30,11 @@ class Sequencer(ArrayOperator[SequencerState]):
     `number` does the same for rows of any kind, given their lanes.
     """
 
-    def __init__(self, lanes: int) -> None:
-        self.lanes = lanes
+    def __init__(self, lanes: int, first: Sequence[int] | None = None) -> None:
+        self._first = [0] * lanes if first is None else list(first)
 
     def initial(self) -> SequencerState:
-        return SequencerState(np.zeros(self.lanes, np.int64))
+        return SequencerState(np.array(self._first, np.int64))
 
     def step(self, state: SequencerState, rows: MarketRows) -> tuple[SequencerState, MarketRows]:
         state, seq = self.number(state, rows.lane)

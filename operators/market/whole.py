@@ -186,7 +186,8 @@ def _settle(
         torn = torns[k]
         if torn.torn and torn.source == source:
             follows = source_row < 0 or source_row == torn.source_row + 1
-            if _is_alike(torn, source, venue_seq, loading) and (follows or venue_seq >= 0):
+            follows = follows or (venue_seq >= 0 and source_row > torn.source_row)
+            if follows and _is_alike(torn, source, venue_seq, loading):
                 reason[i], torn.source_row = _UNFINISHED, source_row
                 torn.torn = 0 if rows.flags[i] & _LAST else 1
                 continue

@@ -30,7 +30,9 @@ class OrderStream:
 
     Rows about orders are BOOK rows, fills among them (FILL, where the venue tells them apart from
     what they do to the book), and rows of trades are TRADE rows. A fill of an order that the tape
-    has nothing else of, and no side for, is SUPERSEDED by its trade. Times as in `Stream`.
+    has nothing else of, and no side for, is SUPERSEDED by its trade. Times as in `Stream`, but that
+    opening orders, which may have times of their own, count as received with the last of them: no
+    row of another tape, and no heartbeat, stands inside a message.
     """
 
     scan: Scan
@@ -61,13 +63,15 @@ class OrderStream:
         lane = np.array([i.lane for i in self.table.instruments] + [0], np.int16)
         symbol = np.array([i.symbol for i in self.table.instruments] + [NO_SYMBOL], np.int32)
         top_ns = LONG_AGO_NS
-        for rows, word, fault, _ in tape.read():
+        for rows, word, fault, message in tape.read():
             of = np.array([self.names.get(market, -1) for market in tape.markets] + [-1])
             at = of[rows.symbol]  # -1, unknown, picks the last entry of both
             trade = np.array([one.trades for one in tape.words] + [False])[word] & (fault == 0)
             void = (rows.code == OrderAction.FILL) & (rows.side == 0)
             raw_ns = rows.ts_recv_ns if self.use_recv else rows.ts_event_ns
             newest_ns = np.maximum.accumulate(np.maximum(raw_ns, top_ns))
+            ends = np.flatnonzero(np.diff(message, append=message[-1] + 1))
+            newest_ns = newest_ns[ends[message - message[0]]]
             top_ns = int(newest_ns[-1])
             reason = np.where(void, np.uint16(Reason.SUPERSEDED), _REASON[fault])
             yield _as_trades(rows, trade | void)._replace(

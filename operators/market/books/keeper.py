@@ -83,8 +83,9 @@ class BookKeeper:
     rows decides nothing, so nobody misses it.
     Commands: a CONTROL row HALT_BOOK or RESUME_BOOK (`ref_id`: the instrument's row of the table)
     holds from the next row of that book's lane on, once the book has a state. Halted, a book stays
-    HALTED whatever its feed says; resumed, it is in RESYNC until its next snapshot. A
-    command that changes nothing is passed over.
+    HALTED whatever its feed says; resumed, it is in RESYNC until its next snapshot. To resume a
+    book that is not halted changes nothing; one that is halted again says so again. On tapes no
+    command changes which rows are refused, so a tape that is read again gives the same.
     Told: where the feed brings states itself these are taken over, and ours are added where we
     know of a loss that it cannot see: `lost` then asks for a snapshot. A good word about a book
     that is not whole here is written as GAP, but where the feed has quotes only.

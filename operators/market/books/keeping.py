@@ -182,7 +182,7 @@ def _ask(known: Known, state: KeeperState, command: int, k: int, out: Words) -> 
         return
     mine = state.books[k]
     if command == _HALT_BOOK:
-        mine.asked = 0 if mine.halted else _HALT_BOOK
+        mine.asked = _HALT_BOOK
     elif mine.state == _HALTED:
         mine.asked, out.lost[k] = _RESUME_BOOK, RESUMED
     else:
@@ -200,10 +200,15 @@ def _obey(
     mine = state.books[k]
     if mine.state == _NONE:  # nothing has been heard of it, and perhaps it has no book
         return
+    again = mine.halted != 0 and mine.asked == _HALT_BOOK
     event = _HALT if mine.asked == _HALT_BOOK else _RESUME
     mine.halted, mine.asked = 1 if event == _HALT else 0, 0
-    lose(state.l2.books[k], _OPERATOR)
-    _happen(known, table, state, k, event, _OPERATOR, i, i, cursor, made)
+    if known.told:  # else its state waits for a snapshot, and which rows are refused stays the same
+        lose(state.l2.books[k], _OPERATOR)
+    if again:
+        _make(state, k, mine.state, _OPERATOR, i, i, cursor, made)
+    else:
+        _happen(known, table, state, k, event, _OPERATOR, i, i, cursor, made)
 
 
 @kernel
