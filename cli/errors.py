@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from flows.desk_run import RunMismatchError
+from flows.lane_step import StateSizeError
 from flows.log.errors import LogAwayError, LogError
 from flows.recovery import RecoveryError
 from flows.settings import SettingsError
@@ -30,7 +31,7 @@ class Refused(Exception):  # noqa: N818 - it is an answer, not a defect of the p
 
 _KNOWN = (
     Refused, LedgerError, LogError, ModelRefused, RecoveryError, RunMismatchError,
-    SchemaMismatchError, SettingsError, TapeError, UnlistedVenueError,
+    SchemaMismatchError, SettingsError, StateSizeError, TapeError, UnlistedVenueError,
 )  # fmt: skip
 
 

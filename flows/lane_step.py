@@ -14,10 +14,14 @@ STATE_MAX_BYTES = 64 << 20
 _log = logging.getLogger(__name__)
 
 
+class StateSizeError(ValueError):
+    """The state of an operator is larger than can be saved once a second."""
+
+
 class LaneStep(StatefulBatchLogic[Any, Any, bytes]):
     """Hosts one operator under one key. Its state is saved, and comes back, as bytes.
 
-    ValueError at a snapshot whose state is larger than STATE_MAX_BYTES; a warning, once, from
+    StateSizeError at a snapshot whose state is larger than STATE_MAX_BYTES; a warning, once, from
     STATE_WARN_BYTES on.
     """
 
@@ -39,9 +43,10 @@ class LaneStep(StatefulBatchLogic[Any, Any, bytes]):
         saved = self._operator.dump(self._state)
         name = type(self._operator).__name__
         if len(saved) > STATE_MAX_BYTES:
-            raise ValueError(
-                f"{name}: the state has {len(saved)} bytes, allowed are {STATE_MAX_BYTES}; "
-                "spread the instruments over more lanes, or shorten the operator's windows"
+            raise StateSizeError(
+                f"{name}: the state has {len(saved):,} bytes, at most {STATE_MAX_BYTES:,} are "
+                "saved each second; choose fewer features, or fewer instruments, or spread the "
+                "instruments over more lanes"
             )
         if len(saved) > STATE_WARN_BYTES and not self._warned:
             _log.warning("large_state operator=%s bytes=%d", name, len(saved))

@@ -112,9 +112,12 @@ class InstrumentTable:
     def of(
         cls, lanes: int, instruments: Sequence[Instrument], *, at_par: Sequence[str] = USD_AT_PAR
     ) -> "InstrumentTable":
-        """The table of instruments in any order; the desk counts in what most of them quote."""
+        """The table of instruments in any order; the desk counts in what most of them quote.
+
+        Options have no say, being looked at, not traded; where nothing else is there, USD.
+        """
         par = tuple(sorted(set(at_par)))
-        traded = [i for i in instruments if i.kind is not InstrumentKind.OPTION] or instruments
+        traded = [i for i in instruments if i.kind is not InstrumentKind.OPTION]
         shares = Counter(_currency(i.quote, par) for i in traded)
         desk = min(shares, key=lambda quote: (-shares[quote], quote), default="USD")
         rows = tuple(sorted(instruments, key=lambda i: (i.lane, i.symbol)))

@@ -106,6 +106,30 @@ def test_case(
     assert queue_ahead(state, 0, 2) == pytest.approx(ahead, nan_ok=True)
 
 
+# fmt: off
+DECIMALS: list[tuple[str, list[Event], tuple[float, float, float], tuple[int, float]]] = [
+    # what happens after 0.9 and TWO: binary fractions do not add up as decimals do
+    ("filled, then told what is left", [(A.FILL, 1, BUY, 99.0, 0.8), (A.CHANGE, 1, BUY, 99.0, 0.1)],
+                                                                         (99.0, 3.1, 2), (1, 0.1)),
+    ("filled up again",  [(A.FILL, 1, BUY, 99.0, 0.2), (A.CHANGE, 1, BUY, 99.0, 0.9)],
+                                                                         (99.0, 3.9, 2), (0, 0.0)),
+    ("filled in thirds", [(A.EXECUTE, 1, BUY, 99.0, 0.3)] * 3,           (99.0, 3.0, 1), (0, 0.0)),
+    ("reduced in thirds", [(A.REDUCE, 1, BUY, NAN, 0.3)] * 3,            (99.0, 3.0, 1), (0, 0.0)),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(
+    ("events", "top", "ahead"), [c[1:] for c in DECIMALS], ids=[c[0] for c in DECIMALS]
+)
+def test_decimals(
+    events: list[Event], top: tuple[float, float, float], ahead: tuple[int, float]
+) -> None:
+    state, out = run([(A.ADD, 1, BUY, 99.0, 0.9), TWO, *events])
+    assert bid(out) == pytest.approx(top)
+    assert queue_ahead(state, 0, 2) == pytest.approx(ahead)
+
+
 def test_what_makes_no_sense_is_counted() -> None:
     _, out = run([
         ONE, ONE, (A.DELETE, 1, BUY, NAN, NAN), (A.DELETE, 1, BUY, NAN, NAN),

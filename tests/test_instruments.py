@@ -220,6 +220,10 @@ def test_desk_currency_is_what_most_markets_are_quoted_in(feed, tmp_path):
     assert open_tapes([path]).table.desk_currency == "JPY"
     tie = write(tmp_path / "tie.parquet", trades(2, symbol=["BTCUSDT", "BTCEUR"]))
     assert open_tapes([tie]).table.desk_currency == "EUR"
+    options = write(tmp_path / "options.parquet", trades(
+        2, venue=["deribit"] * 2,
+        symbol=["BTC-26MAR27-56000-C", "BTC-26MAR27-56000-P"]))  # fmt: skip
+    assert open_tapes([options]).table.desk_currency == "USD"  # not BTC: nobody can trade them
 
 
 def test_the_table_survives_its_record(feed):

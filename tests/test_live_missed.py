@@ -3,12 +3,13 @@
 What was missed is fetched by REST and stands where it belongs; what cannot be had is counted.
 """
 
+import asyncio
 import json
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ from venues.live.errors import RestError
 from venues.live.handover import Handover, What
 from venues.live.holes import Hole, Missed, Numbers
 from venues.live.library import LibraryRest, new_exchange, parameters
-from venues.live.missed import AGAIN_NS, KNOWN_MAX, TradeCounts, TradeTail
+from venues.live.missed import AGAIN_NS, KNOWN_MAX, RENUMBERED_NS, TradeCounts, TradeTail
 from venues.live.session import Session
 from venues.live.venue import fetchable
 
@@ -78,7 +79,7 @@ def answering(body: bytes) -> Iterator[str]:
             """Nothing."""
 
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
             yield f"http://127.0.0.1:{server.server_port}"
@@ -115,9 +116,12 @@ def assert_trades_are_the_venues(reader: Reader) -> None:
 
 def test_every_venue_s_missed_trades_are_fetched() -> None:
     missed = {name: venue.missed for name, venue in LIVE.items()}
-    assert {name: each and each.numbers for name, each in missed.items()} == NUMBERS
+    more = ["bybit_inverse", "bybit_linear"]  # as bybit
+    assert {name: each and each.numbers for name, each in missed.items()} == (
+        NUMBERS | dict.fromkeys(more, N.NAMES)
+    )
     assert [name for name, each in missed.items() if each and each.by] == sorted(
-        BY_CCXT, key=list(missed).index
+        [*BY_CCXT, *more], key=list(missed).index
     )
 
 
@@ -152,9 +156,9 @@ def test_trades_of_a_lost_connection_are_fetched(venue: str, serve: Any) -> None
         reader.begin()
         server.play(20)
         reader.until(lambda: len(numbers(reader)) >= 3)
-        before = len(numbers(reader))
         server.disconnect()
         reader.until(lambda: reader.counts.lost_connections == 1)
+        before = len(numbers(reader))
         for _ in range(3):
             server.next_trade()
             server.happen()
@@ -279,6 +283,34 @@ def test_posted_request() -> None:
         )  # fmt: skip
         asked = {"path": "/info", "posted": {"type": "recentTrades", "coin": "BTC"}}
         assert json.loads(session._get(path, What.TRADES)) == asked
+
+
+def test_snapshots_do_not_wait_for_those_who_wait_for_ccxt() -> None:
+    """It keeps to its venue's pace, and after a lost connection every market asks it at once."""
+    rules, free, asked = LIVE["okx"], threading.Event(), 0
+
+    def wait(path: str) -> bytes:
+        nonlocal asked
+        asked += 1
+        assert free.wait(60.0)
+        return b"[]"
+
+    async def ask(session: Session) -> None:
+        missed = [asyncio.create_task(session._fetch("/t", What.TRADES)) for _ in range(40)]
+        await asyncio.sleep(0)
+        assert await asyncio.wait_for(session._fetch("/b", What.FRAME), 30.0)
+        free.set()
+        assert all(await asyncio.gather(*missed))
+
+    with answering(b"[]") as base:
+        session = Session(
+            0, replace(rules, rest=base), ["BTC-USDT"],
+            clock=SessionClock(), handover=Handover(), pace=FAST,
+        )  # fmt: skip
+        assert session._library is not None
+        session._library.get = wait  # type: ignore[method-assign]
+        asyncio.run(ask(session))
+    assert asked == 40
 
 
 def trade(number: int, *, symbol: int = 0, at_ns: int | None = None) -> Event:
@@ -486,6 +518,19 @@ def test_first_frame_of_a_subscription_may_begin_with_what_is_known() -> None:
     assert (tail.asked, tail.counts.trades_repeated, tail.counts.trade_gaps) == ([], 2, 0)
 
 
+def test_trade_in_front_of_known_ones_comes_too_late() -> None:
+    """It was missed before, could not be had, and may not stand behind a later one now."""
+    tail = Tail(N.NAMES)
+    tail.take(named(10))
+    tail.tail.opened()
+    tail.take(named(20))
+    tail.give(tail.tail.given_up())
+    tail.tail.opened()
+    tail.take(named(10), named(15), named(20), named(25))
+    assert tail.numbers == [10, 20, 25]
+    assert (tail.counts.trades_repeated, tail.counts.trade_gaps) == (3, 1)
+
+
 def test_trades_without_a_name_are_neither_repeated_nor_fetched() -> None:
     tail = Tail(N.NAMES)
     tail.take(trade(NO_SEQ, at_ns=10), trade(NO_SEQ, at_ns=10))
@@ -543,6 +588,17 @@ def test_venue_that_has_nothing_is_not_asked_for_each_hole() -> None:
     assert (tail.counts.trades_missed, tail.counts.trades_lost) == (2, 2)
     tail.take(trade(7), now_ns=100)
     assert (tail.numbers, len(tail.asked)) == ([1, 3, 5], 2)
+
+
+def test_venue_that_counts_anew_is_followed() -> None:
+    tail = Tail()
+    tail.take(trade(1_000, at_ns=0))
+    tail.take(trade(1, at_ns=RENUMBERED_NS))  # it may still be one from before
+    tail.take(trade(7, at_ns=RENUMBERED_NS + 1), trade(8, at_ns=RENUMBERED_NS + 2))
+    tail.take(trade(10, at_ns=RENUMBERED_NS + 3))
+    tail.answer(trade(9, at_ns=RENUMBERED_NS + 2))
+    assert tail.numbers == [1_000, 7, 8, 9, 10]
+    assert (tail.counts.trade_gaps, tail.counts.trades_repeated) == (1, 1)
 
 
 def test_lost_connection_gives_up_what_waits() -> None:

@@ -32,6 +32,9 @@ NAMES = [  # venue, name; base, quote, contract size; None: no option
     ("deribit",    "SOL_USDC-26MAR27-0d5-P",   ("SOL", "USDC", "1")),
     ("us_options", "GOOG-20160122-707.5-P",    ("GOOG", "USD", "100")),
     ("us_options", "GOOG",                     None),
+    ("deribit",    "BTC-31FEB27-56000-C",      None),
+    ("deribit",    "BTC-26MAR27-0-P",          None),
+    ("us_options", "GOOG-20160122-0.0-P",      None),
     ("us_options", "TOOLONG-20160122-1-P",     None),
 ]
 # fmt: on

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from bytewax.dataflow import Dataflow
 
-from flows.lane_step import STATE_MAX_BYTES, LaneStep
+from flows.lane_step import STATE_MAX_BYTES, LaneStep, StateSizeError
 from flows.log.codec import encode_rows
 from flows.log.embedded import EmbeddedLog
 from flows.log.errors import GapError, LogError
@@ -364,5 +364,5 @@ class Large(Counting):
 
 def test_a_state_that_is_too_large_is_refused_with_the_remedy(tmp_path: Path) -> None:
     new_run(tmp_path)
-    with pytest.raises(ValueError, match="spread the instruments over more lanes"):
+    with pytest.raises(StateSizeError, match=r"fewer features.*over more lanes"):
         run_once(tmp_path, Large())

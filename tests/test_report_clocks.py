@@ -10,7 +10,7 @@ import pytest
 from console.report.books import Snapshots, without_snapshot
 from console.report.clocks import ClockStories, ClockStory, ahead
 from console.report.clocks_table import clocks_lines, clocks_section
-from console.report.words import MINUS
+from console.report.words import MINUS, microseconds
 from schemas.kinds import Flag, Kind
 from schemas.rows import MarketRows, empty, take
 from tests.book_cases import MARKETS, table
@@ -101,6 +101,15 @@ def test_each_venue_has_its_own() -> None:
     assert clocks_section([]) == ""
 
 
+@pytest.mark.parametrize(
+    ("us", "text"),
+    [(0.5, "0.5 \N{MICRO SIGN}s"), (99.96, "100 \N{MICRO SIGN}s"), (999.6, "1,000 \N{MICRO SIGN}s"),
+     (12_345.0, "12.3 ms"), (999_600.0, "1,000 ms"), (1_274e6, "1,274 s")],
+)  # fmt: skip
+def test_times_have_no_exponent(us: float, text: str) -> None:
+    assert microseconds(us) == text
+
+
 def test_books_that_no_snapshot_begins_are_named() -> None:
     rows = made(
         snapshot(1, 1),
@@ -116,7 +125,7 @@ def test_books_that_no_snapshot_begins_are_named() -> None:
     said = without_snapshot(found.missing())
     assert said is not None
     assert said.startswith(
-        "No snapshot of binance_usdm:BTCUSDT, binance_spot:ETHUSDT was recorded:"
+        "No snapshot of binance_usdm:BTCUSDT, binance_spot:ETHUSDT lies in this span:"
     )
     assert without_snapshot([]) is None
     many = without_snapshot(["a", "b", "c", "d", "e"])

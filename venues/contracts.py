@@ -69,4 +69,6 @@ def contract_of(venue: str, name: str) -> Contract:
     moment = datetime.combine(day, style.at, style.zone)
     said = found.groupdict()
     strike = (said.get("strike") or "").replace("d", ".")  # 0d5 is 0.5 on Deribit
+    if strike and float(strike) == 0.0:
+        return NO_CONTRACT
     return Contract(int(moment.timestamp()) * SECOND_NS, strike, said.get("right") or "")

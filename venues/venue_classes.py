@@ -156,6 +156,8 @@ def _deribit(name: str) -> Terms | None:
         return None
     linear = found[2] is not None
     if found[4]:
+        if not contract_of("deribit", name).right:  # its day or strike is none
+            return None
         paid_in = pair[1] if linear else pair[0]
         return Terms(InstrumentKind.OPTION, pair[0], paid_in, paid_in, "1")
     if linear:

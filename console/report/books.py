@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from operators.features.orders.books import BEGUN_EMPTY_NS
 from operators.market.books.words import GOOD, BookState
 from schemas.instruments import InstrumentTable
 from schemas.kinds import Flag, Kind
 from schemas.rows import MarketRows, take
 
 NAMES_SHOWN = 3
+MINUTE_NS = 60_000_000_000
 
 
 @dataclass(frozen=True)
@@ -167,6 +169,8 @@ def without_snapshot(names: Sequence[str]) -> str | None:
     shown = ", ".join(names[:NAMES_SHOWN])
     more = f" and {len(names) - NAMES_SHOWN:,} others" if len(names) > NAMES_SHOWN else ""
     return (
-        f"No snapshot of {shown}{more} was recorded: nothing is known of its book from beginning "
-        "to end, so its depth features are null and all engines are refused on it (BOOK_UNHEALTHY)."
+        f"No snapshot of {shown}{more} lies in this span: what its book held before is not known, "
+        "so its depth features are null (where the book comes order by order, for its first "
+        f"{BEGUN_EMPTY_NS // MINUTE_NS} minutes) and all engines are refused on it "
+        "(BOOK_UNHEALTHY)."
     )

@@ -147,5 +147,12 @@ def microseconds(us: float | None) -> str:
     if us is None:
         return UNKNOWN
     if us >= 1e6:
-        return f"{us / 1e6:,.3g} s"
-    return f"{us / 1e3:,.3g} ms" if us >= 1e3 else f"{us:,.3g} \N{MICRO SIGN}s"
+        return f"{three_digits(us / 1e6)} s"
+    if us >= 1e3:
+        return f"{three_digits(us / 1e3)} ms"
+    return f"{three_digits(us)} \N{MICRO SIGN}s"
+
+
+def three_digits(x: float) -> str:
+    """Three digits of a number, or all before its point; never an exponent from 1 on."""
+    return f"{x:,.0f}" if x >= 99.95 else f"{x:.3g}"

@@ -8,7 +8,7 @@ that the venue's own parser reads it, and a recording has it.
 import importlib
 import importlib.util
 import re
-from threading import Lock
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
@@ -60,6 +60,12 @@ class LibraryRest:
     base : str
         URL before the paths; takes the place of the addresses that ccxt knows.
 
+    Attributes
+    ----------
+    thread : ThreadPoolExecutor
+        One thread, in which `get` is to be called: who waits for the venue's pace keeps no thread
+        from others.
+
     Raises
     ------
     LiveError
@@ -70,14 +76,10 @@ class LibraryRest:
         self._endpoint, self._base = endpoint, base
         self._exchange = new_exchange(endpoint.exchange)  # now: ccxt takes a second, once
         self._exchange.urls["api"] = _moved(self._exchange.urls["api"], base)
-        self._lock = Lock()
+        self.thread = ThreadPoolExecutor(1, thread_name_prefix=f"ccxt-{endpoint.exchange}")
 
     def get(self, path: str) -> bytes:
         """The body of the answer for path and query. RestError if there is none, or an error."""
-        with self._lock:
-            return self._get(path)
-
-    def _get(self, path: str) -> bytes:
         known = self._exchange
         asked = parameters(self._endpoint.named, path)
         try:

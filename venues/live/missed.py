@@ -18,6 +18,7 @@ PAGES_MAX = 20  # of one hole; what is beyond is lost
 HELD_MAX = 20_000  # frames that wait; past that they go on without what is missing
 KNOWN_MAX = 1_024  # numbers of a market that are remembered where they do not follow one another
 AGAIN_NS = 500_000_000  # an answer may be behind the websocket; it is asked for anew after so long
+RENUMBERED_NS = 1_000_000_000  # so much later than a higher number is only one of a new count
 STREAM = "missed trades"
 
 _log = logging.getLogger(__name__)
@@ -30,7 +31,7 @@ class TradeCounts:
     trades_missed: int = 0  # by their numbers
     trades_fetched: int = 0
     trades_lost: int = 0  # by their numbers, and not to be had
-    trades_repeated: int = 0  # came again
+    trades_repeated: int = 0  # came again, or too late for their place
     trade_gaps: int = 0  # times that trades may be missing, and nobody can say how many
 
 
@@ -154,7 +155,11 @@ class TradeTail:
         return self._release()
 
     def _not_older(self, parsed: Parsed) -> list[Book | Event]:
-        """Numbers rise: what is not above the last one came before, or is missing."""
+        """Numbers rise: what is not above the last one came before, or is missing.
+
+        Where a venue begins to count anew, its trades would all be older for ever: one that is
+        later in venue time begins the new count, and how many are missing nobody can say.
+        """
         kept: list[Book | Event] = []
         newest = {symbol: trade.venue_seq for symbol, trade in self._last.items()}
         for part in parsed.parts:
@@ -163,28 +168,44 @@ class TradeTail:
             elif part.venue_seq > newest.get(part.symbol, -1):
                 newest[part.symbol] = part.venue_seq
                 kept.append(part)
+            elif self._begins_anew(part):
+                self._gap(part.symbol)
+                newest[part.symbol] = part.venue_seq
+                kept.append(part)
             elif not self._put(part):
                 self.counts.trades_repeated += 1
         return kept
 
+    def _begins_anew(self, trade: Event) -> bool:
+        last = self._last.get(trade.symbol)
+        return last is not None and trade.ts_event_ns - last.ts_event_ns > RENUMBERED_NS
+
     def _not_known(self, parsed: Parsed) -> list[Book | Event]:
         """Some venues begin a subscription with the trades before it, all in the first frame.
 
-        If one of them is known, what follows it there is all that was missed.
+        If one of them is known, what follows it there is all that was missed; what stands before
+        it and is older than the last trade comes too late for its place.
         """
         kept: list[Book | Event] = []
         said: set[tuple[int, int]] = set()
-        for part in parsed.parts:
+        places = {p.symbol: at for at, p in enumerate(parsed.parts) if self._is_known(p)}
+        for at, part in enumerate(parsed.parts):
             if isinstance(part, Event) and part.kind is Kind.TRADE and part.venue_seq != NO_SEQ:
                 name = (part.symbol, part.venue_seq)
-                is_known = part.venue_seq in self._known.get(part.symbol, ())
-                if is_known or name in said:
+                known_at = places.get(part.symbol, -1)
+                late = at < known_at and part.ts_event_ns < self._last[part.symbol].ts_event_ns
+                if late or self._is_known(part) or name in said:
                     self.counts.trades_repeated += 1
                     self._reopened.discard(part.symbol)
                     continue
                 said.add(name)
             kept.append(part)
         return kept
+
+    def _is_known(self, part: Book | Event) -> bool:
+        if isinstance(part, Book) or part.kind is not Kind.TRADE or part.venue_seq == NO_SEQ:
+            return False
+        return part.venue_seq in self._known.get(part.symbol, ())
 
     def _remember(self, trade: Event) -> None:
         known = self._known.setdefault(trade.symbol, {})

@@ -238,8 +238,9 @@ class Session:
 
     async def _fetch(self, path: str, what: What) -> bool:
         """Whether there was an answer; who misses it asks again, and its lack is counted."""
+        own = self._library.thread if self._library and what is What.TRADES else None
         try:
-            body = await asyncio.to_thread(self._get, path, what)
+            body = await asyncio.get_running_loop().run_in_executor(own, self._get, path, what)
         except RestError as error:
             self.counts.rest_failures += 1
             fields = {"venue": self.venue.name, "reason": str(error)}

@@ -39,6 +39,7 @@ from schemas.rows import empty, take
 ORDERS_MAX = 131_072  # open and remembered orders of all books together: 9 MB with their table
 ORDERS_MIN = 1_024
 FIRST_ORDERS, FIRST_LEVELS = 64, 16  # places; markets without order rows have these for nothing
+ROUNDED = 1e-9  # of what an order joined with: less is what subtracting decimals leaves
 DEAD_KEPT = 4_096  # a deleted order's id; on the 2015 recording late rows came within 13 ms
 
 _LAST, _SNAPSHOT = int(Flag.MSG_LAST), int(Flag.SNAPSHOT)
@@ -348,7 +349,9 @@ def _take(
     if action == _DELETE:
         left = 0.0
     elif action in (_REDUCE, _EXECUTE):
-        left = state.orders[found].qty - qty
+        order = state.orders[found]
+        left = order.qty - qty
+        left = left if left > ROUNDED * order.first else 0.0
     else:
         left = qty
     if left <= 0.0:
@@ -375,7 +378,7 @@ def _change(state: L3State, slot: int, s: int, key: float, qty: float) -> None:
     """A smaller quantity keeps its place in the queue, anything else goes to the end of one."""
     order = state.orders[slot]
     kept = order.qty - order.owed  # more than this is new: the venue filled it up again
-    if order.key == key and qty <= kept:  # keys of two sides differ in sign
+    if order.key == key and qty <= kept + ROUNDED * order.first:  # keys of two sides differ in sign
         shrink(state, slot, qty)
         return
     unlink(state, slot)
