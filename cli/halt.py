@@ -13,17 +13,19 @@ from flows.log.errors import LogLockedError
 from flows.log.writer import Writer
 from flows.recorded import recorded_run
 from schemas.instruments import InstrumentTable
-from schemas.kinds import Control
+from schemas.kinds import Control, Kind
 from schemas.topics import CONTROL
+from venues.tape.layouts import LAYOUTS
 
 ANSWER_S = 10.0  # how long to wait for the run to record it
 NAP_S = 0.05
 NAMES_SHOWN = 8
+BOOKLESS = frozenset(layout.name for layout in LAYOUTS if layout.kind != Kind.BOOK)
 PARTITION = (CONTROL.name, 0)
 EFFECT = {
     Control.HALT: "from that row on no decision is approved; 'trifecta resume' lifts it",
     Control.RESUME: "from that row on the desk may trade again",
-    Control.HALT_BOOK: "from the next row of its lane on nobody uses the book; "
+    Control.HALT_BOOK: "from the next row of its lane on nobody uses the book, if it has one; "
     "'trifecta resume --book' lifts it",
     Control.RESUME_BOOK: "the book waits for its next snapshot, which a live venue is asked for; "
     "quoting returns 30 s after it",
@@ -94,7 +96,8 @@ def tell_desk(
             writer.close()
     finally:
         log.close()
-    effect = EFFECT[command].replace("resume", f"resume --deployment {shlex.quote(deployment)}")
+    effect = EFFECT[command].replace("'", '"')  # the name may be ''
+    effect = effect.replace("resume", f"resume --deployment {shlex.quote(deployment)}")
     console.print(f"{said} is in the log of {name}: {effect}", soft_wrap=True)
     return 0
 
@@ -106,6 +109,10 @@ def _check_book(log: Log, book: str | None) -> InstrumentTable:
     if book is not None and book not in names:
         shown = ", ".join(names[:NAMES_SHOWN]) + (" ..." if len(names) > NAMES_SHOWN else "")
         raise Refused(f"--book must be an instrument of the run, was {book!r}; it has {shown}")
+    if book is not None and all(source["kind"] in BOOKLESS for source in record.sources):
+        raise Refused(
+            f"no tape of this run has an order book, of {book} neither; halt the whole run"
+        )
     if book is not None and any(source["kind"] == RECORDED for source in record.sources):
         raise Refused(
             "this run reads a recorded log, and the states of its books with it; halt the whole "

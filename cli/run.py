@@ -18,7 +18,7 @@ from cli.files import REPORT_JSON, write_files
 from cli.progress import RowProgress
 from cli.recorded import name_of, open_recorded
 from cli.run_dir import RUNS, check_cut, note, prepare
-from cli.times import parse_utc, stamp
+from cli.times import parse_cut, stamp
 from cli.warm_up import warm_up
 from console.quality.quarantined import quarantined_rows
 from console.report.collect import FINISHED, collect
@@ -109,10 +109,7 @@ def run(request: Request) -> int:
         from cli.run_split import run_split
 
         return run_split(request, console)
-    cut = {
-        "from_ns": parse_utc(request.from_utc, option="--from") if request.from_utc else None,
-        "to_ns": parse_utc(request.to_utc, option="--to") if request.to_utc else None,
-    }
+    cut = parse_cut(request.from_utc, request.to_utc)
     if request.from_topic is None:
         feed = _feed(request, cut, console)
         require_complete(feed, request.completeness, console)

@@ -14,7 +14,7 @@ from cli.config import PREFIX, settings_toml
 from cli.errors import REFUSED, STOPPED
 from cli.run import SAMPLE, Request, again, feed_of, show
 from cli.run_dir import KAFKA, RUNS, WORKERS, note, prepare
-from cli.times import parse_utc, stamp
+from cli.times import parse_cut, stamp
 from console.report.collect import FINISHED
 from console.report.timing import Timing
 from flows.log.kafka_client import SERVERS_VARIABLE
@@ -26,10 +26,7 @@ SETTINGS = "desk.toml"
 def run_split(request: Request, console: Console) -> int:
     """Run the workers on topics of their own until they have finished; returns the exit code."""
     tapes = request.tapes or (() if request.simulate else (SAMPLE,))
-    cut = {
-        "from_ns": parse_utc(request.from_utc, option="--from") if request.from_utc else None,
-        "to_ns": parse_utc(request.to_utc, option="--to") if request.to_utc else None,
-    }
+    cut = parse_cut(request.from_utc, request.to_utc)
     if tapes:
         feed = feed_of(
             tapes,

@@ -27,6 +27,17 @@ def parse_utc(text: str, *, option: str) -> int:
     return int(moment.timestamp()) * 1_000_000_000 + int((fraction or "").ljust(9, "0"))
 
 
+def parse_cut(from_utc: str | None, to_utc: str | None) -> dict[str, int | None]:
+    """`from_ns` and `to_ns` of --from and --to. SettingsError if nothing can lie between them."""
+    cut = {
+        "from_ns": parse_utc(from_utc, option="--from") if from_utc else None,
+        "to_ns": parse_utc(to_utc, option="--to") if to_utc else None,
+    }
+    if cut["from_ns"] is not None and cut["to_ns"] is not None and cut["from_ns"] >= cut["to_ns"]:
+        raise SettingsError(f"--from {from_utc} must be before --to {to_utc}")
+    return cut
+
+
 def stamp(moment: datetime) -> str:
     """A time as part of a folder's name, in order when sorted."""
     return f"{moment.astimezone(UTC):%Y%m%dT%H%M%SZ}"

@@ -19,7 +19,7 @@ from cli.errors import REFUSED, STOPPED, Refused, talk
 from cli.pinned import PinnedSettings
 from cli.run_dir import LOCK
 from cli.supervisor import Outcome, Status, Supervisor, Worker
-from cli.times import parse_utc
+from cli.times import parse_cut
 from cli.worker import lanes_of, state_folder
 from flows.health import HOST
 from flows.log.kafka_client import servers_or_default
@@ -83,9 +83,7 @@ class Request:
             raise SettingsError("--rows and --rate belong to --simulate; cut a tape with --from")
         if not self.tapes and (self.from_utc or self.to_utc):
             raise SettingsError("--from and --to cut tapes, and here are none")
-        for option, moment in (("--from", self.from_utc), ("--to", self.to_utc)):
-            if moment is not None:
-                parse_utc(moment, option=option)
+        parse_cut(self.from_utc, self.to_utc)
         if self.mode not in (None, *MODES):
             raise SettingsError(f"mode must be one of {', '.join(MODES)}, was {self.mode!r}")
         if self.speed is not None and not 0.0 <= self.speed < float("inf"):

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
+from threading import Timer
 
 from rich.console import Console
 
@@ -14,6 +14,8 @@ from models.session import StreamModel
 from schemas.instruments import InstrumentTable
 from schemas.rows import MarketRows
 from venues.feed import Feed, SourceInfo
+
+LONG_S = 4.0  # from the kernels' cache it takes about one
 
 
 @dataclass(frozen=True)
@@ -59,21 +61,23 @@ def warm_up(
     console: Console,
 ) -> bool:
     """Run one row into nowhere, saying so where that takes long; False if a stop was asked for."""
-    cold = not os.environ.get("TRIFECTA_NO_NUMBA") and not any(
-        Path(os.environ["NUMBA_CACHE_DIR"]).rglob("*.nbi")
-    )
-    if cold:
-        console.print("compiling kernels, once; this takes about half a minute")
-    ended = run_desk(
-        MemoryLog(),
-        _FirstRow(feed),
-        settings,
-        replace(record, run_id="warm-up"),
-        model=model,
-        run_dir=None,
-        batch_rows=1,
-        speed=None,
-        progress=lambda rows: None,
-        seen=lambda parcel, seconds: None,
-    )
+    told = Timer(LONG_S, console.print, ["compiling kernels, once; with many features for minutes"])
+    told.daemon = True
+    if not os.environ.get("TRIFECTA_NO_NUMBA"):
+        told.start()
+    try:
+        ended = run_desk(
+            MemoryLog(),
+            _FirstRow(feed),
+            settings,
+            replace(record, run_id="warm-up"),
+            model=model,
+            run_dir=None,
+            batch_rows=1,
+            speed=None,
+            progress=lambda rows: None,
+            seen=lambda parcel, seconds: None,
+        )
+    finally:
+        told.cancel()
     return ended == "finished"

@@ -13,7 +13,7 @@ from cli.errors import STOPPED, Refused, talk
 from cli.logs import log_to
 from cli.run import feed_of
 from cli.run_dir import CUT
-from cli.times import parse_utc, stamp
+from cli.times import parse_cut, stamp
 from flows.desk_run import RECORD, RunMismatchError, RunRecord, first_record
 from flows.health import HealthServer
 from flows.lane_locks import lane_locks
@@ -230,10 +230,7 @@ def record_frames(
 
 def _feed(request: WorkerRequest) -> tuple[Feed | LiveFeed, Cut]:
     """What is ingested; before anything is made on the brokers."""
-    cut = {
-        "from_ns": parse_utc(request.from_utc, option="--from") if request.from_utc else None,
-        "to_ns": parse_utc(request.to_utc, option="--to") if request.to_utc else None,
-    }
+    cut = parse_cut(request.from_utc, request.to_utc)
     if request.markets:
         return _venues(request.markets, request.settings.at_par, record=request.record), cut
     feed = feed_of(

@@ -65,6 +65,7 @@ class RunSettings:
             raise SettingsError(
                 f"balance must be an amount such as 100000 or 2500.50, was {self.balance!r}"
             )
+        self._check_rules()
         self._check_par()
         self._check_features()
 
@@ -127,6 +128,13 @@ class RunSettings:
             venue=VenueRules(**self.venue),
             resume_next_session=int(operator == "next-session"),
         )
+
+    def _check_rules(self) -> None:
+        """No rule has a meaning below 0; an answer before its order would be the future."""
+        for table in ("lane", "safety", "venue"):
+            for name, value in getattr(self, table).items():
+                if not 0.0 <= value < float("inf"):
+                    raise SettingsError(f"{table}.{name} must be a number from 0 on, was {value}")
 
     def _check_par(self) -> None:
         for asset in self.usd_at_par or ():

@@ -120,6 +120,14 @@ def _cut_off(folder: Path) -> list[object]:
     return ["--tape", write(folder / "q.parquet", quotes(9)), "--to", "2001-01-01"]
 
 
+def _rule(text: str) -> Callable[[Path], list[object]]:
+    def given(folder: Path) -> list[object]:
+        (folder / "desk.toml").write_text(text)
+        return ["--config", folder / "desk.toml"]
+
+    return given
+
+
 # fmt: off
 REFUSED_RUNS = [  # what is asked, its options, words of the answer
     ("a tape that is not there",     _absent,                             ("none.parquet",)),
@@ -136,7 +144,14 @@ REFUSED_RUNS = [  # what is asked, its options, words of the answer
     ("no money",                     ["--balance", "-5"],                 ("balance", "'-5'")),
     ("another operator",             ["--operator", "me"],                ("operator", "'me'")),
     ("no speed",                     ["--speed", "0"],                    ("speed", "0.0")),
+    ("a risk below nothing",         _rule("[lane]\nspot_risk = -1.0"),   ("spot_risk", "-1.0")),
+    ("a cap that is no number",      _rule("[safety]\nexposure_max = nan"), ("exposure_max",)),
+    ("an answer from the future",    _rule("[venue]\norder_latency_ns = -5"), ("latency_ns",)),
     ("a time that is none",          ["--from", "noon"],                  ("--from", "'noon'")),
+    ("an end before the begin",      ["--from", "2020-01-02", "--to", "2020-01-01"],
+                                                                          ("must be before",)),
+    ("a seed of a tape",             ["--seed", "5"],                     ("--simulate",)),
+    ("a feature of another name",    ["--features", "options"],           ("near:", "derivatives")),
     ("tape and simulation",          ["--simulate", "--tape", "x"],       ("not both",)),
     ("rows of a tape",               ["--rows", "5"],                     ("--simulate",)),
     ("a cut of a simulation",        ["--simulate", "--to", "2020-01-01"], ("--rows",)),

@@ -5,14 +5,19 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from time import monotonic, sleep
 
 import pytest
 
+from cli.errors import Refused
+from cli.halt import _check_book
+from cli.run_dir import open_log
 from flows.log.embedded import EmbeddedLog
 from flows.log.errors import LogError
 from tests.conftest import ROOT
+from tests.tape_files import quotes, write
 from tests.test_cli import read, trifecta, without_clock
 
 SIMULATED = ("run", "--simulate", "--rows", "9000", "--seed", "7", "--batch", "64")
@@ -114,6 +119,16 @@ def test_a_run_that_ended_before_its_report_was_written_only_writes_it(
     ended = trifecta(*SIMULATED, "--out", folder)
     assert ended.exit_code == 0, ended.stderr
     assert read(folder) == read(whole)  # times too: they are those of the run
+
+
+def test_a_market_without_a_book_has_none_to_halt(tmp_path: Path) -> None:
+    tape = write(tmp_path / "q.parquet", quotes(9))
+    assert trifecta("run", "--tape", tape, "--out", tmp_path / "run").exit_code == 0
+    with (
+        closing(open_log(tmp_path / "run")) as log,
+        pytest.raises(Refused, match="no tape of this run has an order book"),
+    ):
+        _check_book(log, "binance_spot:BTCUSDT")
 
 
 def test_halt_stops_trading_and_resume_lifts_it(

@@ -19,6 +19,7 @@ from tests.made_feed import made, message, quote, snapshot
 MS, SECOND = 1_000_000, 1_000_000_000
 START_NS = 1_700_000_000 * SECOND
 VENUES = sorted({venue for _, _, venue, _ in MARKETS})  # coinm, spot, usdm
+MICRO = "\N{MICRO SIGN}"
 
 
 def quotes(latency_ns: Any, *, k: int = 0, every_ns: int = SECOND // 10) -> MarketRows:
@@ -76,6 +77,23 @@ def test_what_has_no_time_of_its_venue_is_not_counted() -> None:
     [found] = stories(rows)
     assert (found.rows, found.latency_ns["p50"]) == (1, 6 * MS)
     assert stories(take(rows, slice(0, 1))) == []
+
+
+@pytest.mark.parametrize(
+    ("us", "text"),
+    [
+        (0.5, f"0.5 {MICRO}s"), (12.34, f"12.3 {MICRO}s"), (1234.5, "1.23 ms"),
+        (999_960.0, "1,000 ms"), (13_700_000.0, "13.7 s"), (1.7e12, "1,700,000 s"),
+    ],
+)  # fmt: skip
+def test_times_are_told_without_exponents(us: float, text: str) -> None:
+    assert microseconds(us) == text
+
+
+def test_a_clock_far_ahead_is_told_in_whole_milliseconds() -> None:
+    said = ahead(stories(quotes([-1273 * MS] * 9)))
+    assert said is not None
+    assert "(by up to 1,273 ms)" in said
 
 
 def test_each_venue_has_its_own() -> None:

@@ -9,11 +9,13 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from plotly.offline import get_plotlyjs
 from rich.console import Console
 
-from console.report.data import LedgerView, ModelInfo, PriceSample, RunData
+from console.report.charts import equity_figure
+from console.report.data import Curve, LedgerView, ModelInfo, PriceSample, RunData
 from console.report.page import render_page, write_page
 from console.report.summary import build_report, json_safe, write_json
 from console.report.terminal import print_summary
@@ -232,3 +234,11 @@ def test_a_page_of_18000_instruments_and_many_trades_stays_small(tmp_path: Path)
     assert len(text.encode()) < BYTES_MOST
     assert "the 12 most traded of 18,000 instruments" in text
     assert "with the largest results of" in text
+
+
+def test_a_market_of_one_moment_is_drawn_as_a_point() -> None:
+    moment = Curve(np.array([START_NS]), np.array([100.0]))
+    longer = Curve(np.array([START_NS, START_NS + 10**9]), np.array([100.0, 101.0]))
+    for curve, mode in ((moment, "lines+markers"), (longer, "lines")):
+        figure = equity_figure(curve, None, held_name="", currency="USD")
+        assert {trace["mode"] for trace in figure["data"]} == {mode}

@@ -141,6 +141,11 @@ FILES: list[tuple[str, Any, str]] = [
     ("orders of other words",   lambda p: write(p, trades(action=["add"] * 4, order_id=["1"] * 4)),
                                                                              "words of single"),
     ("nobody knows the venue",  lambda p: write(p, trades(venue=["moon"] * 4)), "'moon' is not"),
+    ("a venue half named",      lambda p: write(p, trades(venue=["Binance"] * 4)), "near: binance"),
+    ("times in microseconds",   lambda p: write(p, trades(ts_ns=[t // 1000 for t in T])),
+                                                                             "newest ts_ns is 17"),
+    ("receipt in milliseconds", lambda p: write(p, trades(recv_ns=[t // 10**6 for t in T])),
+                                                                             "newest recv_ns is"),
     ("no row has a time",       lambda p: write(p, trades(ts_ns=pa.array([None] * 4, pa.int64()))),
                                                                              "no row has a time"),
 ]  # fmt: skip
@@ -168,6 +173,19 @@ def test_of_layouts_that_fit_alike_the_one_that_lacks_fewest_was_meant(tmp_path)
     path = write(tmp_path / "t.parquet", columns)
     with pytest.raises(TapeError, match="looks like trades, but the column price is missing"):
         open_tapes([path])
+
+
+def test_quotes_that_lack_a_column_are_no_chain_of_options(tmp_path):
+    columns = {name: column for name, column in quotes().items() if name != "bid_px"}
+    path = write(tmp_path / "t.parquet", columns)
+    with pytest.raises(TapeError, match="looks like quotes, but the column bid_px is missing"):
+        open_tapes([path])
+
+
+def test_what_was_never_parquet_is_not_called_damaged(tmp_path):
+    _text(tmp_path / "t.csv")
+    with pytest.raises(TapeError, match=r"not a Parquet file\. Write it as Parquet"):
+        open_tapes([tmp_path / "t.csv"])
 
 
 def test_the_same_file_twice_is_refused(tmp_path):

@@ -127,7 +127,10 @@ def run(
         from cli.config import settings_of
         from cli.run import Request
         from cli.run import run as run_request
+        from flows.settings import SettingsError
 
+        if seed is not None and not simulate:
+            raise SettingsError("--seed belongs to --simulate: a tape is what it is")
         settings = settings_of(
             config,
             {

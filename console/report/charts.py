@@ -104,7 +104,7 @@ def equity_figure(curve: Curve, held: Curve | None, *, held_name: str, currency:
             continue
         ts, value = thin(line.ts_recv_ns, line.value, CURVE_POINTS)
         stroke = {"color": colour, "dash": dash, "width": width}
-        common = {"mode": "lines", "name": escape(name), "line": stroke}
+        common = {"mode": _mode(ts), "name": escape(name), "line": stroke}
         worth = f"%{{y:,.2f}} {escape(currency)}"
         traces.append(_broken(ts, value, break_gaps=False) | common | hover(worth))
         ts, fall = thin(line.ts_recv_ns, -100.0 * drawdown(line.value), CURVE_POINTS)
@@ -175,8 +175,13 @@ _LEGEND = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}
 
 def _price_line(sample: PriceSample, points: int) -> Figure:
     ts, mid = thin(sample.ts_recv_ns, sample.mid, points)
-    look = {"mode": "lines", "name": "mid", "line": {"color": "--price", "width": 1.2}}
+    look = {"mode": _mode(ts), "name": "mid", "line": {"color": "--price", "width": 1.2}}
     return _broken(ts, mid, break_gaps=True) | look | hover("%{y:.7~g}<br>%{x|%Y-%m-%d %H:%M:%S}")
+
+
+def _mode(ts_ns: I8) -> str:
+    """A line of a single moment would be drawn as nothing."""
+    return "lines" if ts_ns.size > 1 else "lines+markers"
 
 
 def _zones(pairs: Sequence[tuple[Trip, Leg]], end_ns: int) -> list[Figure]:

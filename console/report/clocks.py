@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from console.report.words import three_digits
+from console.report.words import rough
 from operators.market.clock import VenueClocks
 from schemas.instruments import InstrumentTable
 from schemas.kinds import Flag, Kind
@@ -125,7 +125,7 @@ def ahead(stories: Sequence[ClockStory]) -> str | None:
     """One line about rows that came before they were sent; None if there were none."""
     found = [
         f"{story.negative:,} of {story.rows:,} of {story.venue} (by up to"
-        f" {three_digits(-story.latency_ns['min'] / 1e6)} ms)"
+        f" {rough(-story.latency_ns['min'] / 1e6)} ms)"
         for story in stories
         if story.negative
     ]

@@ -10,6 +10,7 @@ import numpy as np
 from console.report.data import Curve, PriceSample, RunData
 from console.report.rates import Rates
 from console.report.trips import CLOSED, OPEN, REASONS, REJECTED, Trip
+from console.report.words import rough
 from schemas.instruments import InstrumentKind
 from schemas.kinds import Engine, Kind
 from schemas.reasons import Reason
@@ -179,5 +180,5 @@ def _span(ns: int) -> str:
     for unit, size in (("day", 86_400.0), ("hour", 3_600.0), ("minute", 60.0)):
         if seconds >= size:
             amount = seconds / size
-            return f"{amount:.3g} {unit}" + ("" if amount == 1.0 else "s")
+            return f"{rough(amount)} {unit}" + ("" if amount == 1.0 else "s")
     return f"{seconds:.3g} seconds"

@@ -35,7 +35,8 @@ SCRIPT = """
     for (const name of ["xaxis", "yaxis", "yaxis2", "yaxis3", "yaxis4"]) {
       if (!figure.layout[name]) continue;
       const own = figure.layout[name];
-      layout[name] = {...axis, ...own, title: {...axis.title, ...(own.title || {})}};
+      const digits = name[0] === "y" ? {exponentformat: "none", separatethousands: true} : {};
+      layout[name] = {...axis, ...digits, ...own, title: {...axis.title, ...(own.title || {})}};
     }
     Plotly.react(div, coloured(figure.data, style), coloured(layout, style), config);
   }

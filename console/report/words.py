@@ -63,13 +63,18 @@ def par_words(assets: Sequence[str]) -> str:
     return f"{' and '.join(assets)} counted as USD, one for one"
 
 
+def rough(x: float) -> str:
+    """Three significant digits of what is small, whole numbers from 100 on; never an exponent."""
+    return f"{x:,.0f}" if abs(x) >= 99.95 else f"{x:.3g}"
+
+
 def duration(seconds: float | None) -> str:
     """A length of time in its largest fitting unit."""
     if seconds is None or not math.isfinite(seconds):
         return UNKNOWN
     for unit, size in UNITS_S:
         if seconds >= size:
-            text = f"{seconds / size:.3g}"
+            text = rough(seconds / size)
             return f"{text} {unit}" + ("" if text == "1" else "s")
     return f"{seconds:.3g} s"
 
@@ -147,12 +152,5 @@ def microseconds(us: float | None) -> str:
     if us is None:
         return UNKNOWN
     if us >= 1e6:
-        return f"{three_digits(us / 1e6)} s"
-    if us >= 1e3:
-        return f"{three_digits(us / 1e3)} ms"
-    return f"{three_digits(us)} \N{MICRO SIGN}s"
-
-
-def three_digits(x: float) -> str:
-    """Three digits of a number, or all before its point; never an exponent from 1 on."""
-    return f"{x:,.0f}" if x >= 99.95 else f"{x:.3g}"
+        return f"{rough(us / 1e6)} s"
+    return f"{rough(us / 1e3)} ms" if us >= 1e3 else f"{rough(us)} \N{MICRO SIGN}s"

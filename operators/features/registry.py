@@ -65,9 +65,8 @@ def _named(word: str) -> tuple[Feature, ...]:
     if word in _BY_NAME:
         return _BY_NAME[word]
     near = difflib.get_close_matches(word, (*SETS, *NAMES), 3)
+    shown = f"near: {', '.join(near)}; " if near else ""
     raise ValueError(
-        f"no feature or set {word!r}; near: {', '.join(near)}"
-        if near
-        else f"no feature or set {word!r}; sets: {', '.join((*SETS, ALL))}, and each feature of "
+        f"no feature or set {word!r}; {shown}sets: {', '.join((*SETS, ALL))}, and each feature of "
         "docs/features.md by its name"
     )

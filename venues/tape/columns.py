@@ -16,6 +16,7 @@ from venues.tape.errors import TapeError
 
 CHUNK_ROWS = 65_536  # read at a time from one file: large enough for NumPy, about 10 MB as rows
 UNSET = -2
+MAGIC = b"PAR1"  # every Parquet file begins with it
 
 Mask = NDArray[np.bool_]
 
@@ -43,6 +44,10 @@ def batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
 
 
 def _unreadable(path: Path) -> TapeError:
+    with path.open("rb") as raw:
+        if raw.read(len(MAGIC)) != MAGIC:
+            todo = "Write it as Parquet, with the columns of docs/reference/tapes.md"
+            return TapeError("not a Parquet file", str(path), todo)
     return TapeError(
         "not a Parquet file, or cut short or damaged", str(path), "Copy it again from its origin"
     )

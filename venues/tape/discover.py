@@ -1,5 +1,6 @@
 """The instrument table of a set of tapes, from what their first passes found."""
 
+import difflib
 from collections.abc import Sequence
 
 from schemas.instruments import Instrument, InstrumentTable, lane_asset
@@ -7,7 +8,7 @@ from schemas.kinds import Kind
 from venues.tape.errors import TapeError
 from venues.tape.scan import Scan
 from venues.tape.steps import step_text
-from venues.venue_classes import Terms, UnlistedVenueError, instrument, terms
+from venues.venue_classes import VENUES, Terms, UnlistedVenueError, instrument, terms
 
 FASTEST_NS = 1_000_000  # the delay that the fastest row of a venue is taken to have
 
@@ -61,10 +62,13 @@ def _markets(scans: list[Scan]) -> list[tuple[tuple[str, str], Terms | None]]:
             try:
                 found[venue, name] = terms(venue, name)
             except UnlistedVenueError:
+                near = difflib.get_close_matches(venue.lower(), VENUES, 3, 0.5)
                 raise TapeError(
-                    f"the venue {venue!r} is not known",
+                    f"the venue {venue!r} is not known"
+                    + (f"; near: {', '.join(near)}" if near else ""),
                     str(scan.path),
-                    "Add what is assumed of it to VENUES in venues/venue_classes.py",
+                    "Write one of VENUES in venues/venue_classes.py, or add there what is assumed "
+                    "of yours",
                 ) from None
     return list(found.items())
 

@@ -182,9 +182,10 @@ def _nearest(path: Path, found: set[str]) -> Layout:
     return best
 
 
-def _likeness(layout: Layout, found: set[str]) -> tuple[int, int]:
+def _likeness(layout: Layout, found: set[str]) -> tuple[int, int, int]:
     """How many of a layout's own columns are there, and of equals which one lacks fewest."""
-    return len(found & set(layout.columns) - set(_KEY)), -len(set(layout.columns) - found)
+    there = len(found & set(layout.columns) - set(_KEY))
+    return there, -len(set(layout.columns) - found), -len(layout.marks - found)
 
 
 def _columns(missing: Sequence[str]) -> str:

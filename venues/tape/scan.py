@@ -22,6 +22,7 @@ from venues.tape.layouts import SAMPLED_S, Layout, layout_of
 from venues.tape.steps import PRICE_DECIMALS_MAX, SIZE_DECIMALS_MAX, Steps
 
 TIME_MAX_NS = 4_102_444_800_000_000_000  # the year 2100: later is not a time, and could overflow
+EARLIEST_NS = 315_532_800_000_000_000  # the year 1980: what is earlier is of another unit
 
 
 @dataclass
@@ -42,6 +43,7 @@ class Scan:
     first_ts_ns: int | None = None  # in file order, None if no row has one
     first_recv_ns: int | None = None
     last_ts_ns: int = 0  # the greatest
+    last_recv_ns: int | None = None
 
 
 def scan(path: Path) -> Scan:
@@ -77,7 +79,19 @@ def scan(path: Path) -> Scan:
             found.delay_ns_min[venue] = min(delay, found.delay_ns_min.get(venue, delay))
     if found.first_ts_ns is None:
         raise TapeError("no row has a time", str(path), "Check the column ts_ns")
+    _check_unit("ts_ns", found.last_ts_ns, path)
+    _check_unit("recv_ns", found.last_recv_ns, path)
     return found
+
+
+def _check_unit(column: str, last_ns: int | None, path: Path) -> None:
+    """TapeError where whole numbers are small enough to be seconds, ms or us."""
+    if last_ns is not None and last_ns < EARLIEST_NS:
+        raise TapeError(
+            f"the newest {column} is {last_ns}, and nanoseconds since 1970 have 19 digits today",
+            str(path),
+            "Write the column in nanoseconds, or as timestamps with a zone",
+        )
 
 
 def times(batch: pa.RecordBatch, name: str) -> tuple[I8, Mask | None]:
@@ -105,8 +119,9 @@ def _add_times(
         found.last_ts_ns = max(found.last_ts_ns, int(at.max()))
         found.first_ts_ns = int(at[0]) if found.first_ts_ns is None else found.first_ts_ns
     at = recv if recv_real is None else recv[recv_real]
-    if at.size and found.first_recv_ns is None:
-        found.first_recv_ns = int(at[0])
+    if at.size:
+        found.last_recv_ns = max(found.last_recv_ns or 0, int(at.max()))
+        found.first_recv_ns = int(at[0]) if found.first_recv_ns is None else found.first_recv_ns
     if recv_real is not None:
         excepted = recv_real if snapshot is None else recv_real | snapshot
         found.has_recv = found.has_recv and bool(excepted.all())
