@@ -77,7 +77,8 @@ def quality(request: QualityRequest) -> int:
         minutes = completeness_table(streams, feed.table, feed.names)
         pq.write_table(minutes, folder / MINUTES)
         demanded = [] if feed.simulated else streams
-        judged = Judged(n_rows, refused.total(), n_quarantined, found, demanded)
+        n_bad = n_quarantined - in_quarantine[Reason.SUPERSEDED.name]  # those are on the log
+        judged = Judged(n_rows, refused.total(), n_bad, found, demanded)
         told = _told(name, feed, judged, refused) | {
             "failures": failures(judged, request.demands, feed.table, feed.names),
             "demands": asdict(request.demands),

@@ -43,6 +43,7 @@ def signal_steps(stream: KeyedStream[Parcel], signals: SignalLog | None) -> Keye
     """The enabled features, of market rows that have their numbers; no step where none is."""
     if signals is None:
         return stream
+    signals.compile()  # no row waits for that
     step = partial(
         ParcelStep, signals, read=lambda parcel: parcel.market, write=fill(signals=whole)
     )

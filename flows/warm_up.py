@@ -14,10 +14,9 @@ from flows.log.memory import MemoryLog
 from flows.runtime import run_flow
 from flows.settings import RunSettings
 from models.registry import load_or_fallback
-from operators.features.signal_log import SignalLog
 from schemas.kinds import NO_SYMBOL, Kind
 from schemas.rows import empty
-from schemas.topics import DECISIONS, MARKET, Topic
+from schemas.topics import DECISIONS, Topic
 from venues.simulator import Simulator
 
 ROWS = 8
@@ -42,11 +41,6 @@ def warm_up(name: str) -> bool:
     source = LaneSource(log, inputs, merge=stage.merge, batch_rows=2 * ROWS, ends=log.ends(inputs))
     flow = stages.build(name, source, LaneSink(writer), chain, seen=lambda parcel, messages: None)
     return run_flow(flow, recovery=None, epoch_interval=EPOCH) == "finished"
-
-
-def warm_signals(signals: SignalLog) -> None:
-    """The same of the features that a desk has enabled."""
-    signals.step(signals.initial(), _rows(MARKET))
 
 
 def _rows(topic: Topic) -> Any:

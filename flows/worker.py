@@ -31,7 +31,7 @@ from flows.rounds import Numbering, RoundSource, rounds_on
 from flows.runtime import run_flow
 from flows.settings import RunSettings
 from flows.store.copy import follow
-from flows.warm_up import warm_signals, warm_up
+from flows.warm_up import warm_up
 from operators.market.books.words import BookState
 from schemas.instruments import InstrumentTable
 from schemas.kinds import Kind
@@ -77,8 +77,6 @@ def run_stage(log: Log, name: str, *, lanes: Sequence[int], folder: Path, meter:
         table, len(record.sources), model, rules, settings.balance, record.code_version,
         settings.signals(table, record.sources),
     )  # fmt: skip
-    if name == "features" and chain.signals is not None:
-        warm_signals(chain.signals)
     stage = stages.STAGES[name]
     mine = [lane for lane in table.active_lanes() if lane in lanes]
     if not mine:

@@ -6,9 +6,10 @@ import numpy as np
 
 from operators.arrays import ArrayOperator, kernel
 from operators.features.signals import Signals, SignalsState
+from operators.market.books.words import OrderAction
 from schemas.instruments import InstrumentArrays
 from schemas.kinds import Flag, Kind
-from schemas.rows import I2, I4, I8, U1, MarketRows
+from schemas.rows import I2, I4, I8, U1, MarketRows, empty
 from schemas.signal_rows import SignalRows
 
 _BOOK, _LAST_OF_MARKET, _HEARTBEAT = int(Kind.BOOK), int(Kind.BOOK_STATUS), int(Kind.HEARTBEAT)
@@ -50,6 +51,12 @@ class SignalLog(ArrayOperator[SignalLogState]):
 
     def initial(self) -> SignalLogState:
         return SignalLogState(np.zeros(self._count.size, np.int64), self.signals.initial())
+
+    def compile(self) -> None:
+        """Compile what any row may need, so that none waits for it."""
+        rows = empty(MarketRows, 2)
+        rows.kind[:], rows.code[:] = (Kind.QUOTE, Kind.BOOK), (0, OrderAction.ADD)
+        self.step(self.initial(), rows)
 
     def step(self, state: SignalLogState, rows: MarketRows) -> tuple[SignalLogState, SignalRows]:
         signals, block = self.signals.step(state.signals, rows)
