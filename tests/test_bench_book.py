@@ -12,6 +12,7 @@ from bench.book import main
 from cli.main import app
 from operators.market.books.l2 import BookTopRows
 from schemas.rows import empty
+from tests.tape_files import T0
 from venues.tape import TapeError
 from venues.verify import compare
 
@@ -19,7 +20,7 @@ from venues.verify import compare
 def test_each_change_is_compared_with_the_last_quote_not_after_it(tmp_path: Path) -> None:
     quotes = tmp_path / "quotes.parquet"
     columns = {
-        "ts_ns": [1, 2, 3, 4], "venue": ["binance_spot"] * 4, "symbol": ["BTCUSDT"] * 4,
+        "ts_ns": [T0 + k for k in range(4)], "venue": ["binance_spot"] * 4, "symbol": ["BTCUSDT"] * 4,
         "seq": [10, 20, 20, 30], "bid_px": [1.0, 2.0, 3.0, 4.0], "bid_sz": [1.0] * 4,
         "ask_px": [9.0] * 4, "ask_sz": [1.0] * 4,
     }  # fmt: skip

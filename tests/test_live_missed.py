@@ -116,12 +116,9 @@ def assert_trades_are_the_venues(reader: Reader) -> None:
 
 def test_every_venue_s_missed_trades_are_fetched() -> None:
     missed = {name: venue.missed for name, venue in LIVE.items()}
-    more = ["bybit_inverse", "bybit_linear"]  # as bybit
-    assert {name: each and each.numbers for name, each in missed.items()} == (
-        NUMBERS | dict.fromkeys(more, N.NAMES)
-    )
+    assert {name: each and each.numbers for name, each in missed.items()} == NUMBERS
     assert [name for name, each in missed.items() if each and each.by] == sorted(
-        [*BY_CCXT, *more], key=list(missed).index
+        BY_CCXT, key=list(missed).index
     )
 
 
