@@ -20,7 +20,8 @@ from venues.verify import compare
 def test_each_change_is_compared_with_the_last_quote_not_after_it(tmp_path: Path) -> None:
     quotes = tmp_path / "quotes.parquet"
     columns = {
-        "ts_ns": [T0 + k for k in range(4)], "venue": ["binance_spot"] * 4, "symbol": ["BTCUSDT"] * 4,
+        "ts_ns": [T0, T0 + 1, T0 + 2, T0 + 3],
+        "venue": ["binance_spot"] * 4, "symbol": ["BTCUSDT"] * 4,
         "seq": [10, 20, 20, 30], "bid_px": [1.0, 2.0, 3.0, 4.0], "bid_sz": [1.0] * 4,
         "ask_px": [9.0] * 4, "ask_sz": [1.0] * 4,
     }  # fmt: skip
