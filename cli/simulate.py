@@ -56,5 +56,5 @@ def simulate(
             print(file)
         talk().print(
             f"simulated: {simulator.n_rows:,} rows of {minutes:g} minutes, seed {seed}; labels: "
-            + ", ".join(f"{n} {kind}" for kind, n in sorted(labels.items()))
+            + (", ".join(f"{n} {kind}" for kind, n in sorted(labels.items())) or "none")
         )

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from operators.features.detection.alarms import AlarmKind
-from operators.features.detection.icebergs import ENDED_MIN, Icebergs, chance
+from operators.features.detection.icebergs import Icebergs
+from operators.features.detection.refills import ENDED_MIN, chance
 from operators.features.detection.thresholds import IcebergThresholds, Thresholds
 from operators.market.books.words import BookState
 from schemas.kinds import Kind

@@ -18,7 +18,6 @@ from operators.features.detection.level_memory import (
     take_level,
     tick_of,
 )
-from operators.features.detection.refills import ENDED_MIN as ENDED_MIN
 from operators.features.detection.refills import (
     NOT_ALIKE,
     REFILLS_TOLD,
@@ -27,7 +26,6 @@ from operators.features.detection.refills import (
     came_back,
     expected_qty,
 )
-from operators.features.detection.refills import chance as chance
 from operators.features.detection.rows import (
     CHANGED,
     LOST,

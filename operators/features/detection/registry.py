@@ -3,8 +3,9 @@
 from operators.features.detection.book_shape import DEPTH as SHAPE_LEVELS
 from operators.features.detection.book_shape import WARM_NS, BookShape
 from operators.features.detection.hidden import HiddenOrders
-from operators.features.detection.icebergs import ENDED_MIN, Icebergs
+from operators.features.detection.icebergs import Icebergs
 from operators.features.detection.order_icebergs import OrderIcebergs
+from operators.features.detection.refills import ENDED_MIN
 from operators.features.detection.spoofs import SIZES_MIN, Spoofs
 from operators.features.feature import ORDERS, Feature, Terms
 from operators.features.flow.depth import DEPTH
